@@ -1,0 +1,276 @@
+"""A saved folder: written whole or not at all, and checked before any parser reads a byte of it.
+
+An artefact is a folder with a `manifest.json` that names every file with its SHA-256, the
+configuration, the seed, the versions and the parents it was made from. It is written under a
+temporary name, the manifest last, and then renamed: a folder with a manifest is complete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from genrec.errors import ArtifactError, ArtifactMissingError
+
+__all__ = ["MANIFEST_NAME", "Artifact", "is_current", "read", "writing"]
+
+MANIFEST_NAME = "manifest.json"
+FORMAT_VERSION = 1
+RECORDED_PACKAGES = ("genrec", "torch", "transformers", "faiss-cpu", "lightgbm")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """A folder whose every file has been verified against its manifest."""
+
+    path: Path
+    kind: str
+    config: Mapping[str, Any]
+    """What the folder was made with; JSON values only."""
+    seed: int | None
+    parents: Mapping[str, str]
+    """Name of each artefact it was made from, and the digest that one had."""
+    digest: str
+    """SHA-256 of the manifest: names this very content."""
+    created: str
+    """Time of writing, ISO 8601, UTC."""
+
+    def file(self, name: str) -> Path:
+        """The path of one of its files.
+
+        Raises:
+            ArtifactError: the artefact has no such file.
+        """
+        path = self.path / name
+        if not path.is_file():
+            raise ArtifactError(f"{self.path} has no file {name!r}; make it again with --force")
+        return path
+
+
+@contextmanager
+def writing(
+    path: Path | str,
+    *,
+    kind: str,
+    config: Mapping[str, Any],
+    seed: int | None = None,
+    parents: Mapping[str, Artifact] | None = None,
+) -> Iterator[Path]:
+    """Gives a temporary folder to fill; on leaving, it becomes the artefact at `path`.
+
+    What stood at `path` before stays until the new folder is complete, and stays for good if the
+    block raises.
+
+    Args:
+        path: where the artefact shall stand.
+        kind: what it is (`data`, `semantic_ids`, …); `read` asks for it.
+        config: what it is made with; must be JSON.
+        seed: the seed of its making, if chance took part.
+        parents: the artefacts it is made from, by name.
+
+    Raises:
+        ArtifactError: `path` is a file, or an ordinary folder that is not an artefact.
+    """
+    path = Path(path)
+    _refuse_what_is_not_ours(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staging = path.parent / f".{path.name}.{os.getpid()}.partial"
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir()
+    try:
+        yield staging
+        manifest = {
+            "format": FORMAT_VERSION,
+            "kind": kind,
+            "config": _as_json(config),
+            "seed": seed,
+            "parents": {name: parent.digest for name, parent in (parents or {}).items()},
+            "files": _fingerprints(staging),
+            "versions": _versions(),
+            "git_revision": _git_revision(),
+            "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }
+        manifest["checksum"] = _checksum(manifest)
+        (staging / MANIFEST_NAME).write_text(json.dumps(manifest, indent=1, sort_keys=True))
+        _sync(staging)
+        _put_in_place(staging, path)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def read(path: Path | str, *, kind: str) -> Artifact:
+    """The artefact at `path`, every file of it verified.
+
+    Raises:
+        ArtifactMissingError: nothing complete stands there.
+        ArtifactError: another kind, another format, or a file that is missing, added or altered.
+    """
+    path = Path(path)
+    artifact, files = _read_manifest(path)
+    if artifact.kind != kind:
+        raise ArtifactError(f"{path} holds {artifact.kind!r}, but {kind!r} is needed here")
+    found = {str(file.relative_to(path)) for file in _files(path)}
+    for name in sorted(set(files) | found):
+        if name not in found:
+            raise ArtifactError(f"{path}: {name} is missing; make the folder again with --force")
+        if name not in files:
+            raise ArtifactError(
+                f"{path}: {name} is not in its manifest; remove the file, or make the folder again"
+            )
+        if _sha256(path / name) != files[name]:
+            raise ArtifactError(
+                f"{path}: {name} was altered after it was written (SHA-256 differs from the "
+                "manifest); restore it, or make the folder again with --force"
+            )
+    return artifact
+
+
+def is_current(
+    path: Path | str,
+    *,
+    kind: str,
+    config: Mapping[str, Any],
+    seed: int | None = None,
+    parents: Mapping[str, Artifact] | None = None,
+) -> bool:
+    """Whether an intact artefact stands at `path` that was made with just these ingredients."""
+    try:
+        artifact = read(path, kind=kind)
+    except ArtifactError:
+        return False
+    digests = {name: parent.digest for name, parent in (parents or {}).items()}
+    return (
+        dict(artifact.config) == _as_json(config)
+        and artifact.seed == seed
+        and dict(artifact.parents) == digests
+    )
+
+
+def _refuse_what_is_not_ours(path: Path) -> None:
+    empty_folder = path.is_dir() and not any(path.iterdir())
+    if path.exists() and not empty_folder and not (path / MANIFEST_NAME).is_file():
+        raise ArtifactError(
+            f"{path} exists and is not an artefact of genrec; choose another --out or remove it"
+        )
+
+
+def _read_manifest(path: Path) -> tuple[Artifact, dict[str, str]]:
+    """The manifest, checked against its own checksum, and the SHA-256 of every file it names."""
+    manifest_path = path / MANIFEST_NAME
+    if not manifest_path.is_file():
+        raise ArtifactMissingError(
+            f"nothing complete stands at {path} (no {MANIFEST_NAME}); "
+            "run the program that makes it, or check the path"
+        )
+    try:
+        manifest = json.loads(manifest_path.read_text())
+        checksum, version = manifest.pop("checksum"), manifest["format"]
+        artifact = Artifact(
+            path=path,
+            kind=manifest["kind"],
+            config=manifest["config"],
+            seed=manifest["seed"],
+            parents=manifest["parents"],
+            digest=_sha256(manifest_path),
+            created=manifest["created"],
+        )
+        files = {name: str(entry["sha256"]) for name, entry in manifest["files"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ArtifactError(
+            f"{manifest_path} cannot be read ({error}); make the folder again with --force"
+        ) from error
+    if version != FORMAT_VERSION:
+        raise ArtifactError(
+            f"{path} has format {version}, this genrec reads {FORMAT_VERSION}; make it again"
+        )
+    if checksum != _checksum(manifest):
+        raise ArtifactError(
+            f"{manifest_path} was altered after it was written (its checksum differs); "
+            "restore it, or make the folder again with --force"
+        )
+    return artifact, files
+
+
+def _put_in_place(staging: Path, path: Path) -> None:
+    if not path.exists():
+        staging.rename(path)
+        return
+    old = path.parent / f".{path.name}.{os.getpid()}.old"
+    shutil.rmtree(old, ignore_errors=True)
+    path.rename(old)
+    try:
+        staging.rename(path)
+    except OSError:
+        old.rename(path)
+        raise
+    shutil.rmtree(old)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(
+        file for file in folder.rglob("*") if file.is_file() and file != folder / MANIFEST_NAME
+    )
+
+
+def _fingerprints(folder: Path) -> dict[str, dict[str, Any]]:
+    return {
+        str(file.relative_to(folder)): {"sha256": _sha256(file), "bytes": file.stat().st_size}
+        for file in _files(folder)
+    }
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _checksum(manifest: Mapping[str, Any]) -> str:
+    """SHA-256 of a manifest's content, so that an altered seed or option is found too."""
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+
+
+def _sync(folder: Path) -> None:
+    """Brings every file to the disk before the rename, so that a power cut cannot empty them."""
+    for file in folder.rglob("*"):
+        if file.is_file():
+            with file.open("rb") as stream:
+                os.fsync(stream.fileno())
+
+
+def _as_json(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration as it reads back from JSON, so that old and new compare equal."""
+    return dict(json.loads(json.dumps(config)))
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for package in RECORDED_PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    return versions
+
+
+def _git_revision() -> str | None:
+    """The revision of the checkout that genrec runs from; None where it is installed."""
+    checkout = Path(__file__).parent.parent
+    if not (checkout / ".git").exists():
+        return None
+    answer = subprocess.run(
+        ["git", "-C", str(checkout), "rev-parse", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return answer.stdout.strip() or None

@@ -1,0 +1,156 @@
+"""How programs talk to a person: help, errors in one clear message, progress, results."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from inspect import cleandoc
+from typing import Protocol, TextIO
+
+import typer
+from rich import progress as rich_progress
+from rich.console import Console
+from rich.text import Text
+
+from genrec.errors import GenrecError
+
+__all__ = ["Progress", "call_program", "program", "progress", "run", "say"]
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+SECONDS_BETWEEN_LINES = 15.0
+
+_called_as: str | None = None
+
+
+def program(doc: str | None) -> typer.Typer:
+    """An empty typer app whose help is `doc`, the program's module docstring."""
+    return typer.Typer(help=cleandoc(doc or ""), add_completion=False, rich_markup_mode=None)
+
+
+def run(app: typer.Typer, argv: Sequence[str] | None = None) -> None:
+    """Runs a program on its arguments, and leaves with its exit code if that is not 0.
+
+    A `GenrecError` becomes one message on stderr and exit code 2, an interruption a hint and 130;
+    any other exception is a defect and keeps its trace.
+
+    Args:
+        app: the program; its help is that of the app, also where it has one command only.
+        argv: the arguments behind the program's name; None takes them from the command line.
+    """
+    command = typer.main.get_command(app)
+    if isinstance(app.info.help, str):
+        command.help = app.info.help
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        command(args=arguments, prog_name=_called_as)
+    except GenrecError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(EXIT_USER_ERROR) from None
+    except SystemExit as left:
+        if left.code == EXIT_INTERRUPTED:
+            print("interrupted; run the same command again to go on", file=sys.stderr)
+        if left.code:
+            raise
+
+
+@contextmanager
+def call_program(words: str) -> Iterator[None]:
+    """Inside it, `run` calls the program `words` in usage lines (`genrec train generator`)."""
+    global _called_as  # noqa: PLW0603  (runpy sets argv[0] to the file, so no argument carries it)
+    before, _called_as = _called_as, words
+    try:
+        yield
+    finally:
+        _called_as = before
+
+
+def say(text: str) -> None:
+    """Prints a line of a program's result at once, also into a pipe."""
+    print(text, flush=True)
+
+
+class Progress(Protocol):
+    """What `progress` gives: call it as work gets done."""
+
+    def __call__(self, steps: int = 1, note: str = "") -> None:
+        """Counts `steps` more as done; `note` (a loss, a name) stands beside the bar."""
+
+
+@contextmanager
+def progress(label: str, total: int | None = None) -> Iterator[Progress]:
+    """Shows how far a loop is, how fast, and the time left: a bar, or lines where none can be.
+
+    On a terminal it is a bar on stderr; into a file or pipe, a plain line at most every 15 s.
+
+    Args:
+        label: what is being done.
+        total: steps in all; None where that is not known.
+    """
+    console = Console(stderr=True)
+    if console.is_terminal:
+        with _bar(console) as bar:
+            task = bar.add_task(label, total=total, note="")
+            yield lambda steps=1, note="": bar.update(task, advance=steps, note=note)
+    else:
+        lines = _Lines(label, total, sys.stderr)
+        yield lines
+        lines.finish()
+
+
+class _RateColumn(rich_progress.ProgressColumn):
+    """Steps per second."""
+
+    def render(self, task: rich_progress.Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.1f}/s", style="progress.data.speed")
+
+
+def _bar(console: Console) -> rich_progress.Progress:
+    return rich_progress.Progress(
+        rich_progress.TextColumn("{task.description}"),
+        rich_progress.BarColumn(),
+        rich_progress.MofNCompleteColumn(),
+        _RateColumn(),
+        rich_progress.TimeRemainingColumn(elapsed_when_finished=True),
+        rich_progress.TextColumn("{task.fields[note]}"),
+        console=console,
+    )
+
+
+class _Lines:
+    """Progress where no bar can be drawn."""
+
+    def __init__(self, label: str, total: int | None, stream: TextIO) -> None:
+        self.label, self.total, self.stream = label, total, stream
+        self.done = 0
+        self.started = self.last_line = time.monotonic()
+
+    def __call__(self, steps: int = 1, note: str = "") -> None:
+        self.done += steps
+        now = time.monotonic()
+        if now - self.last_line >= SECONDS_BETWEEN_LINES:
+            self.last_line = now
+            self._print(self._state(now - self.started), note)
+
+    def finish(self) -> None:
+        seconds = time.monotonic() - self.started
+        self._print(f"{self.done:,} done in {_duration(seconds)}")
+
+    def _state(self, seconds: float) -> str:
+        rate = self.done / seconds
+        if not self.total:
+            return f"{self.done:,}, {rate:,.1f}/s"
+        share = f"{self.done:,} of {self.total:,} ({self.done / self.total:.0%})"
+        left = f", {_duration((self.total - self.done) / rate)} left" if rate else ""
+        return f"{share}, {rate:,.1f}/s{left}"
+
+    def _print(self, state: str, note: str = "") -> None:
+        print(f"{self.label}: {state}{'  ' + note if note else ''}", file=self.stream, flush=True)
+
+
+def _duration(seconds: float) -> str:
+    return str(timedelta(seconds=round(max(seconds, 0.0))))
