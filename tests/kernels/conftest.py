@@ -1,0 +1,43 @@
+"""Runs Triton kernels where there is no GPU: on the interpreter, in a process of its own."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from typing import Protocol
+
+import pytest
+import torch
+from torch import Tensor
+
+
+class RunKernel(Protocol):
+    """Calls a public kernel function on the Triton backend; tensors come and go on the CPU."""
+
+    def __call__(
+        self, function: Callable[..., Tensor], *tensors: Tensor, **options: object
+    ) -> Tensor:
+        """What `function(*tensors, **options)` gives."""
+
+
+@pytest.fixture(scope="session")
+def run_kernel() -> Iterator[RunKernel]:
+    """On the GPU where there is one, else on the interpreter.
+
+    Triton decides when it is first imported whether kernels are compiled or interpreted, and other
+    tests may have imported it by now: hence a fresh process.
+    """
+    if torch.cuda.is_available():
+        yield lambda function, *tensors, **options: function(
+            *(tensor.cuda() for tensor in tensors), **options
+        ).cpu()
+        return
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("TRITON_INTERPRET", "1")
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(max_workers=1, mp_context=spawn) as pool:
+            pool.submit(int).result()
+            yield lambda function, *tensors, **options: pool.submit(
+                function, *tensors, **options
+            ).result()
