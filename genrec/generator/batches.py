@@ -1,0 +1,128 @@
+"""Training windows of like length in one batch, every event of a history asked for exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from genrec.interactions import NO_ITEM, Histories
+
+__all__ = ["WindowBatches", "window_start"]
+
+IntArray = npt.NDArray[np.int64]
+BATCHES_SORTED_TOGETHER = 32
+WINDOWS_PER_OPENING = 16
+"""One window in so many also asks for its first item, of the state before any event."""
+
+
+def window_start(lengths: IntArray, history: int) -> IntArray:
+    """int64, as `lengths`: where the window over each history begins, in steps of half a window.
+
+    Training, evaluation and serving share this rule, so that a cached state is what training saw.
+
+    Args:
+        lengths: int64, events before the question.
+        history: T, even.
+    """
+    half = history // 2
+    beyond = np.maximum(lengths - history, 0)
+    return np.asarray((beyond + half - 1) // half * half)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """A stretch of one history: inputs `start` to `stop - 1`, asked from `first_asked` on."""
+
+    start: int
+    stop: int
+    first_asked: int
+
+
+class WindowBatches:
+    """Keeps the `Batches` protocol of the training loop.
+
+    Args:
+        histories: what may be learnt from.
+        history: T, the longest window.
+        tokens: inputs a batch at most, padding included.
+        seed: of the order.
+    """
+
+    def __init__(self, histories: Histories, *, history: int, tokens: int, seed: int) -> None:
+        self.items = histories.item_index
+        self.tokens, self.seed = max(tokens, history), seed
+        self.windows = np.array(
+            [
+                (window.start, window.stop, window.first_asked)
+                for offset, length in zip(histories.offsets[:-1], histories.lengths, strict=True)
+                for window in _windows(int(offset), int(length), history)
+            ],
+            dtype=np.int64,
+        ).reshape(-1, 3)
+        self._length = len(self._plan(0))
+
+    def __len__(self) -> int:
+        return self._length
+
+    def epoch(self, epoch: int) -> Iterator[dict[str, Tensor]]:
+        """Batches of `item_index` and `target`, int64 [B, T], and `opening`, int64 [F]."""
+        return (self._batch(self.windows[rows]) for rows in self._plan(epoch))
+
+    def _plan(self, epoch: int) -> list[IntArray]:
+        """Which windows go together: drawn at random, sorted by length within large groups."""
+        random = np.random.default_rng((self.seed, epoch))
+        order = random.permutation(len(self.windows))
+        lengths = self.windows[:, 1] - self.windows[:, 0]
+        mean = max(float(lengths.mean()), 1.0) if lengths.size else 1.0
+        group = max(int(self.tokens / mean), 1) * BATCHES_SORTED_TOGETHER
+        plan = []
+        for start in range(0, order.size, group):
+            rows = order[start : start + group]
+            rows = rows[np.argsort(lengths[rows], kind="stable")]
+            plan += _cut(rows, lengths[rows], self.tokens)
+        return [plan[i] for i in random.permutation(len(plan))]
+
+    def _batch(self, windows: IntArray) -> dict[str, Tensor]:
+        start, stop, first_asked = windows.T
+        columns = np.arange(int((stop - start).max()))
+        rows = start[:, None] + columns  # [B, T]
+        opening = self.items[start[::WINDOWS_PER_OPENING]]  # [F]
+        inside = rows < stop[:, None]
+        rows = np.minimum(rows, self.items.size - 2)
+        asked = inside & (rows >= first_asked[:, None])
+        return {
+            "item_index": torch.from_numpy(np.where(inside, self.items[rows], NO_ITEM)),
+            "target": torch.from_numpy(np.where(asked, self.items[rows + 1], NO_ITEM)),
+            "opening": torch.from_numpy(opening),
+        }
+
+
+def _windows(offset: int, length: int, history: int) -> list[Window]:
+    """The windows of one history: each event but the first is the target of exactly one."""
+    windows = []
+    asked_from, half = 1, history // 2
+    start = 0
+    while asked_from < length:
+        asked_to = min(start + history, length - 1)
+        windows.append(
+            Window(
+                start=offset + start, stop=offset + asked_to, first_asked=offset + asked_from - 1
+            )
+        )
+        asked_from, start = asked_to + 1, start + half
+    return windows
+
+
+def _cut(rows: IntArray, lengths: IntArray, tokens: int) -> list[IntArray]:
+    """Cuts windows, sorted by length, into batches of at most `tokens` padded inputs."""
+    batches, first = [], 0
+    for i in range(1, rows.size + 1):
+        if i == rows.size or (i - first + 1) * int(lengths[i]) > tokens:
+            batches.append(rows[first:i])
+            first = i
+    return batches

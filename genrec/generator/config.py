@@ -1,0 +1,58 @@
+"""What a generator is made of: everything that its weights depend on, saved beside them."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from typing import Any
+
+from transformers import PreTrainedConfig
+
+__all__ = ["GeneratorConfig"]
+
+
+class GeneratorConfig(PreTrainedConfig):
+    """The shape of a generator; keyword arguments only, as `transformers` saves and loads it."""
+
+    model_type = "genrec-generator"
+
+    num_items: int = 1
+    """N."""
+    codebook_sizes: list[int] = field(default_factory=lambda: [256] * 4)
+    """K of each level."""
+    content_width: int = 384
+    """Width of an item's content embedding."""
+    history: int = 50
+    """T: events read at most, even; the window moves by half of it."""
+    width: int = 128
+    """D of all hidden states."""
+    num_heads: int = 4
+    """Attention heads; they divide the width."""
+    encoder_layers: int = 2
+    """Blocks over the history."""
+    decoder_layers: int = 1
+    """Blocks over the codes."""
+    dropout: float = 0.2
+    """Share of hidden values left out while training."""
+    item_dropout: float = 0.3
+    """Share of items whose own embedding is left out in a training step, so that content and codes
+    alone learn to carry an item nobody has used."""
+    combination_weight: float = 0.5
+    """Weight of log p_generative in `combined`; chosen on validation."""
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        if self.width % self.num_heads:
+            raise ValueError(
+                f"width must be a multiple of num_heads, got {self.width} and {self.num_heads}"
+            )
+        if self.history < 2 or self.history % 2:
+            raise ValueError(f"history must be even and at least 2, got {self.history}")
+        if not 0 <= self.combination_weight <= 1:
+            raise ValueError(
+                f"combination_weight must be between 0 and 1, got {self.combination_weight}"
+            )
+        super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
+
+    @property
+    def num_levels(self) -> int:
+        """L: codes per item."""
+        return len(self.codebook_sizes)

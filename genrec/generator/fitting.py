@@ -1,0 +1,185 @@
+"""Trains a generator: joint loss, epochs chosen on validation, then the weight of `combined`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from genrec.errors import InputError
+from genrec.generator.batches import WindowBatches
+from genrec.generator.config import GeneratorConfig
+from genrec.generator.model import GenerativeRecommender, make_model
+from genrec.generator.source import GeneratorSource, Mode, mix
+from genrec.interactions import (
+    EvaluationSet,
+    Histories,
+    Recommendations,
+    RequestBatch,
+)
+from genrec.training import FitResult, TrainingConfig, fit
+
+__all__ = ["GeneratorTraining", "choose_combination_weight", "fit_generator"]
+
+WEIGHTS = tuple(step / 20 for step in range(21))
+QUESTIONS_AT_ONCE = 128
+SELECTION_METRIC = "ndcg@10"
+
+Judge = Callable[[GeneratorSource], dict[str, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorTraining:
+    """What is fitted, beside the data."""
+
+    history: int = 50
+    """T: events read at most."""
+    width: int = 128
+    """D of all hidden states."""
+    encoder_layers: int = 2
+    decoder_layers: int = 1
+    dropout: float = 0.2
+    """Share of hidden values left out while training."""
+    item_dropout: float = 0.3
+    """Share of items whose own embedding is left out in a step."""
+    tokens: int = 2048
+    """Events a batch, padding included."""
+    training: TrainingConfig = field(
+        default_factory=lambda: TrainingConfig(
+            num_epochs=20, learning_rate=1.5e-3, weight_decay=0.05, patience=4
+        )
+    )
+    """Epochs, learning rate, seed."""
+
+    def __post_init__(self) -> None:
+        if self.tokens < self.history:
+            raise ValueError(
+                f"tokens must be at least the history ({self.history}), got {self.tokens}"
+            )
+
+    def shape(
+        self, num_items: int, codebook_sizes: tuple[int, ...], content_width: int
+    ) -> GeneratorConfig:
+        """The model that these settings make of a catalogue."""
+        return GeneratorConfig(
+            num_items=num_items,
+            codebook_sizes=list(codebook_sizes),
+            content_width=content_width,
+            history=self.history,
+            width=self.width,
+            encoder_layers=self.encoder_layers,
+            decoder_layers=self.decoder_layers,
+            dropout=self.dropout,
+            item_dropout=self.item_dropout,
+        )
+
+
+def fit_generator(
+    train: Histories,
+    codes: npt.NDArray[np.uint16],
+    codebook_sizes: tuple[int, ...],
+    content: npt.NDArray[np.float32],
+    config: GeneratorTraining,
+    *,
+    judge: Judge | None,
+    work_dir: Path,
+    identity: dict[str, Any],
+) -> tuple[GenerativeRecommender, FitResult]:
+    """A generator with the weights of its best epoch.
+
+    Args:
+        train: what may be learnt from.
+        codes: uint16 [N, L], unique rows.
+        codebook_sizes: K of each level.
+        content: float32 [N, Dc]: content embeddings; they are centred and brought to unit length.
+        config: sizes, epochs, seed.
+        judge: measures a source on validation, as metrics that include ndcg@10; the mean of the
+            generative and the dense ndcg@10 chooses the epoch. None trains all epochs.
+        work_dir: checkpoints and logs; an interrupted training found there is continued.
+        identity: digests of the data, so that a checkpoint of other data is not continued.
+
+    Raises:
+        InputError: nobody has two events to learn from.
+    """
+    if not (train.lengths >= 2).any():
+        raise InputError(
+            "a generator learns from people with at least 2 training events, there are none; "
+            "give it longer histories"
+        )
+    torch.manual_seed(config.training.seed)
+    known = np.bincount(train.item_index, minlength=len(codes)) > 0
+    shape = config.shape(len(codes), codebook_sizes, content.shape[1])
+    model = make_model(
+        shape, codes=codes.astype(np.int32), content=unit_content(content), known=known
+    )
+    batches = WindowBatches(
+        train, history=config.history, tokens=config.tokens, seed=config.training.seed
+    )
+    result = fit(
+        model,
+        batches,
+        config.training,
+        validate=None if judge is None else lambda: _validate(model, judge),
+        metric=SELECTION_METRIC,
+        work_dir=work_dir,
+        label="generator",
+        identity=identity,
+    )
+    model.train(False)
+    return model, result
+
+
+def unit_content(content: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """float32 [N, Dc]: content embeddings, centred and at unit length; a zero row stays zero."""
+    centred = content - content.mean(axis=0)
+    lengths = np.linalg.norm(centred, axis=1, keepdims=True)
+    return np.asarray(centred / np.maximum(lengths, 1e-12), dtype=np.float32)
+
+
+def _validate(model: GenerativeRecommender, judge: Judge) -> dict[str, float]:
+    metrics = {}
+    for mode in (Mode.GENERATIVE, Mode.DENSE):
+        measured = judge(GeneratorSource(model, mode))
+        metrics.update({f"{mode} {name}": value for name, value in measured.items()})
+    both = [metrics[f"{mode} {SELECTION_METRIC}"] for mode in (Mode.GENERATIVE, Mode.DENSE)]
+    return {**metrics, SELECTION_METRIC: sum(both) / len(both)}
+
+
+def choose_combination_weight(
+    model: GenerativeRecommender, questions: EvaluationSet, *, mask_seen: bool, k: int = 10
+) -> dict[float, float]:
+    """Sets the weight of `combined` to the best on validation.
+
+    Args:
+        model: trained; its `config.combination_weight` is set.
+        questions: validation questions.
+        mask_seen: whether the items of a history are left out of its answer.
+        k: the length of the lists that NDCG judges.
+
+    Returns:
+        NDCG@k by weight.
+    """
+    source = GeneratorSource(model, Mode.COMBINED)
+    gains = dict.fromkeys(WEIGHTS, 0.0)
+    for start in range(0, len(questions), QUESTIONS_AT_ONCE):
+        rows = np.arange(start, min(start + QUESTIONS_AT_ONCE, len(questions)))
+        requests = RequestBatch.from_histories(questions.histories.select(rows))
+        if mask_seen:
+            requests = requests.without_seen(model.config.num_items)
+        union = source.scored_union(requests)
+        target = torch.from_numpy(questions.target[rows])
+        for weight in WEIGHTS:
+            gains[weight] += _gain(mix(union, weight, k), target)
+    model.config.combination_weight = max(WEIGHTS, key=lambda weight: gains[weight])
+    return {weight: gain / len(questions) for weight, gain in gains.items()}
+
+
+def _gain(lists: Recommendations, target: torch.Tensor) -> float:
+    """The sum of 1 / log2(rank + 1) over the targets found."""
+    places = torch.arange(lists.item_index.shape[1]) + 2.0
+    return float(((lists.item_index == target[:, None]) / places.log2()).sum())

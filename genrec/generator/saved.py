@@ -1,0 +1,78 @@
+"""The generator as an artefact: what `save_pretrained` writes, beside a manifest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from transformers.utils import logging as transformers_logging
+
+from genrec import artifacts
+from genrec.artifacts import Artifact
+from genrec.errors import ArtifactError
+from genrec.generator.model import GenerativeRecommender
+from genrec.training import FitResult
+
+__all__ = ["GENERATOR_KIND", "load_fit_result", "load_generator", "save_generator"]
+
+GENERATOR_KIND = "generator"
+
+
+def save_generator(
+    path: Path,
+    model: GenerativeRecommender,
+    result: FitResult,
+    *,
+    config: Mapping[str, Any],
+    seed: int,
+    parents: Mapping[str, Artifact],
+) -> None:
+    """Writes weights, configuration and the training's curve as one artefact."""
+    with artifacts.writing(
+        path, kind=GENERATOR_KIND, config=config, seed=seed, parents=parents
+    ) as folder:
+        with _no_progress_bars():
+            model.save_pretrained(folder)
+        (folder / "training.json").write_text(json.dumps(asdict(result), indent=1))
+
+
+def load_generator(path: Path | str) -> GenerativeRecommender:
+    """The generator at `path`, verified, in eval mode.
+
+    Raises:
+        ArtifactError: it is missing, altered or not a generator.
+    """
+    artifact = artifacts.read(path, kind=GENERATOR_KIND)
+    with _no_progress_bars():
+        model: GenerativeRecommender = GenerativeRecommender.from_pretrained(artifact.path)
+    model.train(False)
+    return model
+
+
+def load_fit_result(path: Path | str) -> FitResult:
+    """How the training of the generator at `path` went.
+
+    Raises:
+        ArtifactError: as `load_generator`.
+    """
+    artifact = artifacts.read(path, kind=GENERATOR_KIND)
+    try:
+        return FitResult(**json.loads(artifact.file("training.json").read_text()))
+    except TypeError as error:
+        raise ArtifactError(f"{path}/training.json is of another version; train again") from error
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    """Files that are read in a blink need no bar."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()

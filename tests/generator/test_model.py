@@ -1,0 +1,179 @@
+"""The model against transformers' own blocks, against itself one step at a time, and its losses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import GPT2Config, GPT2Model
+
+from genrec.decoding import beam_search
+from genrec.generator import GenerativeRecommender
+from genrec.generator.decoder import GeneratorDecoder
+from genrec.generator.losses import full_softmax_loss
+from genrec.interactions import NO_ITEM
+
+HISTORIES = torch.tensor(
+    [[3, 14, 15, 9, 2, 6], [5, 3, 5, NO_ITEM, NO_ITEM, NO_ITEM], [NO_ITEM] * 6]
+)
+LENGTHS = torch.tensor([6, 3, 0])
+
+
+def as_gpt2(model: GenerativeRecommender) -> GPT2Model:
+    """GPT-2 with the encoder's weights: pre-norm, causal, learned positions, tanh GELU."""
+    config = model.config
+    twin = GPT2Model(
+        GPT2Config(
+            vocab_size=config.num_items,
+            n_positions=config.history,
+            n_embd=config.width,
+            n_layer=config.encoder_layers,
+            n_head=config.num_heads,
+            activation_function="gelu_new",
+            attn_implementation="eager",
+        )
+    )
+    weights: dict[str, Tensor] = {
+        "wte.weight": model.item_tables().items,
+        "wpe.weight": model.positions.weight,
+        "ln_f.weight": model.encoder_norm.weight,
+        "ln_f.bias": model.encoder_norm.bias,
+    }
+    for i, block in enumerate(model.encoder_blocks):
+        attention = block.self_attention
+        for theirs, ours in (("ln_1", block.self_norm), ("ln_2", block.feed_norm)):
+            weights[f"h.{i}.{theirs}.weight"] = ours.weight
+            weights[f"h.{i}.{theirs}.bias"] = ours.bias
+        joined = [attention.query, attention.key_value]
+        weights[f"h.{i}.attn.c_attn.weight"] = torch.cat([part.weight for part in joined]).T
+        weights[f"h.{i}.attn.c_attn.bias"] = torch.cat([part.bias for part in joined])
+        for theirs_name, linear in (
+            ("attn.c_proj", attention.output),
+            ("mlp.c_fc", block.widen),
+            ("mlp.c_proj", block.narrow),
+        ):
+            weights[f"h.{i}.{theirs_name}.weight"] = linear.weight.T
+            weights[f"h.{i}.{theirs_name}.bias"] = linear.bias
+    missing, unexpected = twin.load_state_dict(weights, strict=False)
+    assert not unexpected
+    assert not [name for name in missing if not name.endswith(("attn.bias", "masked_bias"))]
+    return twin.eval()
+
+
+def test_the_encoder_is_gpt2s(model: GenerativeRecommender) -> None:
+    with torch.no_grad():
+        ours = model.encode(model.item_tables(), HISTORIES)
+        theirs = as_gpt2(model)(input_ids=HISTORIES.clamp(min=0)).last_hidden_state
+    torch.testing.assert_close(ours[0], theirs[0], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(ours[1, :3], theirs[1, :3], atol=1e-5, rtol=1e-5)
+
+
+def test_a_state_knows_nothing_of_what_comes_after(model: GenerativeRecommender) -> None:
+    changed = HISTORIES.clone()
+    changed[0, 4:] = 1
+    with torch.no_grad():
+        tables = model.item_tables()
+        before, after = model.encode(tables, HISTORIES), model.encode(tables, changed)
+    assert torch.equal(before[0, :4], after[0, :4])
+    assert not torch.allclose(before[0, 4:], after[0, 4:])
+
+
+def test_the_generative_head_is_a_distribution_over_the_catalogue(
+    model: GenerativeRecommender,
+) -> None:
+    with torch.inference_mode():
+        tables = model.item_tables()
+        states = model.encode(tables, HISTORIES)
+        decoder = GeneratorDecoder(model, tables, states, LENGTHS)
+        beams = beam_search(decoder, model.trie, num_requests=3, num_beams=60)
+    torch.testing.assert_close(beams.log_prob.exp().sum(1), torch.ones(3), atol=1e-4, rtol=0)
+
+
+def test_stepwise_decoding_gives_what_training_scores(model: GenerativeRecommender) -> None:
+    """Beam search with caches, and all levels at once, are two ways to the same number."""
+    with torch.inference_mode():
+        tables = model.item_tables()
+        states = model.encode(tables, HISTORIES)
+        decoder = GeneratorDecoder(model, tables, states, LENGTHS)
+        beams = beam_search(decoder, model.trie, num_requests=3, num_beams=60)
+        memory, seen = model.decoder_memory(states, LENGTHS)
+        starts = model.last_states(states, LENGTHS)[:, None].expand(-1, 60, -1)
+        decoded = model.decode_paths(tables, starts, memory, seen[:, None], beams.item_index)
+        steps = model.path_log_probs(
+            tables, model.queries(decoded).flatten(0, 1), beams.item_index.flatten()
+        )
+    torch.testing.assert_close(steps.sum(-1).view(3, 60), beams.log_prob, atol=1e-4, rtol=1e-4)
+
+
+def test_the_loss_of_a_position_is_that_of_its_history_alone(
+    model: GenerativeRecommender,
+) -> None:
+    """One pass over a sequence trains every prefix: each target's loss as if asked on its own."""
+    nothing = torch.empty(0, dtype=torch.int64)
+    sequence, target = HISTORIES[:1, :5], HISTORIES[:1, 1:6]
+    with torch.no_grad():
+        joint = model(item_index=sequence, target=target, opening=nothing)
+        alone = []
+        for position in range(5):
+            asked = torch.full_like(target, NO_ITEM)
+            asked[0, position] = target[0, position]
+            prefix = sequence[:, : position + 1]
+            alone.append(model(prefix, asked[:, : position + 1], nothing))
+    for name in ("generative_loss", "dense_loss"):
+        mean = torch.stack([getattr(each, name) for each in alone]).mean()
+        torch.testing.assert_close(getattr(joint, name), mean, atol=1e-5, rtol=1e-5)
+
+
+def test_the_full_softmax_loss_and_its_gradients_are_cross_entropys() -> None:
+    for rows in (0, 1, 256, 257, 600):
+        queries = torch.randn(rows, 12, requires_grad=True)
+        items = torch.randn(31, 12, requires_grad=True)
+        target = torch.randint(0, 31, (rows,))
+        ours = full_softmax_loss(queries, items, target)
+        theirs = F.cross_entropy(queries @ items.T, target, reduction="sum") / max(rows, 1)
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+        for one, other in zip(
+            torch.autograd.grad(ours * 3, (queries, items)),
+            torch.autograd.grad(theirs * 3, (queries, items)),
+            strict=True,
+        ):
+            torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+
+
+def test_a_node_vector_is_the_mean_direction_of_its_items(model: GenerativeRecommender) -> None:
+    with torch.no_grad():
+        tables = model.item_tables()
+    for level, vectors in enumerate(tables.nodes):
+        for node in range(len(vectors)):
+            members = model.trie.path_of_item[:, level] == node
+            mean = F.normalize(tables.directions[members].sum(0), dim=0)
+            torch.testing.assert_close(vectors[node], mean, atol=1e-5, rtol=1e-5)
+
+
+def test_an_unknown_item_has_no_part_of_its_own(model: GenerativeRecommender) -> None:
+    before = model.item_tables().items
+    model.known[7] = False
+    with torch.no_grad():
+        model.item_encoder.own.weight[7] += 100.0
+        after = model.item_tables().items
+    difference = (after - before).detach()
+    assert torch.isfinite(difference).all()
+    assert difference[7].abs().max() < 10  # the 100 is not there
+    assert not difference[np.arange(60) != 7].any()
+
+
+def test_saving_and_loading_keeps_every_answer(
+    model: GenerativeRecommender, tmp_path: Path
+) -> None:
+    model.save_pretrained(str(tmp_path))
+    loaded = GenerativeRecommender.from_pretrained(str(tmp_path))
+    loaded.train(False)
+    with torch.no_grad():
+        ours = model.dense_logits(model.item_tables(), model.encode(model.item_tables(), HISTORIES))
+        tables = loaded.item_tables()
+        theirs = loaded.dense_logits(tables, loaded.encode(tables, HISTORIES))
+    assert torch.equal(ours, theirs)
+    assert torch.equal(model.trie.path_of_item, loaded.trie.path_of_item)

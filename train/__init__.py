@@ -1,0 +1,1 @@
+"""Programs for everything that is fitted; they are run, never imported."""

@@ -1,0 +1,140 @@
+"""Trains the generator of a run: encoder, Semantic-ID decoder and dense head together."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genrec import artifacts, console
+from genrec.embeddings import EMBEDDINGS_KIND, ItemEmbeddings
+from genrec.evaluation import EvaluationTask, judge
+from genrec.generator import (
+    GENERATOR_KIND,
+    GenerativeRecommender,
+    GeneratorTraining,
+    choose_combination_weight,
+    fit_generator,
+    load_fit_result,
+    load_generator,
+    save_generator,
+)
+from genrec.interactions import (
+    DATA_KIND,
+    InteractionDataset,
+    Protocol,
+    Repeats,
+    Split,
+    split_histories,
+)
+from genrec.semantic_ids import SEMANTIC_IDS_KIND, SemanticIds
+from genrec.training import FitResult, discard_checkpoint
+
+VALIDATION_QUESTIONS = 3000
+
+app = console.program(__doc__)
+
+
+@app.command()
+def train(
+    run: Annotated[Path, typer.Option(help="The run folder: data/, embeddings/, semantic_ids/.")],
+    epochs: Annotated[int | None, typer.Option(help="Epochs at most.", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="Of initial weights, order and dropout.")] = 0,
+    split: Annotated[
+        Protocol, typer.Option(help="What training, validation and test are.")
+    ] = Protocol.LEAVE_LAST_OUT,
+    refit: Annotated[
+        bool,
+        typer.Option(help="Train on all data, as many epochs as validation chose (RUN/refit)."),
+    ] = False,
+    force: Annotated[bool, typer.Option(help="Train again, whatever is there.")] = False,
+) -> None:
+    home = run / "refit" if refit else run
+    out, work_dir = home / "generator", home / "work" / "generator"
+    parents = {
+        "data": artifacts.read(run / "data", kind=DATA_KIND),
+        "embeddings": artifacts.read(run / "embeddings", kind=EMBEDDINGS_KIND),
+        "semantic_ids": artifacts.read(run / "semantic_ids", kind=SEMANTIC_IDS_KIND),
+    }
+    settings = with_epochs(
+        GeneratorTraining(), epochs or (epochs_chosen(run) if refit else None), seed
+    )
+    config = {"generator": asdict(settings), "split": str(split), "refit": refit}
+    if not force and artifacts.is_current(
+        out, kind=GENERATOR_KIND, config=config, seed=seed, parents=parents
+    ):
+        console.say(f"{out} is up to date")
+        return
+    if force:
+        discard_checkpoint(work_dir)
+    dataset = InteractionDataset.load(run / "data")
+    ids = SemanticIds.load(run / "semantic_ids")
+    parts = split_histories(dataset.histories, split)
+    task = validation_task(dataset, parts, seed)
+    model, result = fit_generator(
+        dataset.histories if refit else parts.train,
+        ids.codes,
+        ids.codebook_sizes,
+        ItemEmbeddings.load(run / "embeddings").vectors,
+        settings,
+        judge=None if refit else partial(judge, task=task),
+        work_dir=work_dir,
+        identity={**config, "parents": {name: each.digest for name, each in parents.items()}},
+    )
+    if refit:
+        model.config.combination_weight = load_generator(
+            run / "generator"
+        ).config.combination_weight
+    else:
+        choose_combination_weight(model, task.questions, mask_seen=dataset.repeats is Repeats.MASK)
+    save_generator(out, model, result, config=config, seed=seed, parents=parents)
+    discard_checkpoint(work_dir)
+    console.say(f"{out}: {summary(model, result)}")
+
+
+def with_epochs(settings: GeneratorTraining, epochs: int | None, seed: int) -> GeneratorTraining:
+    """The same settings with these epochs (None: as they are) and this seed."""
+    epochs = settings.training.num_epochs if epochs is None else epochs
+    return replace(settings, training=replace(settings.training, num_epochs=epochs, seed=seed))
+
+
+def epochs_chosen(run: Path) -> int:
+    """The epochs that validation chose for RUN/generator."""
+    return load_fit_result(run / "generator").best_epoch
+
+
+def validation_task(dataset: InteractionDataset, parts: Split, seed: int) -> EvaluationTask:
+    """A sample of the validation questions, under the data's own rules."""
+    return EvaluationTask(
+        questions=parts.validation.sample(VALIDATION_QUESTIONS, seed),
+        num_items=dataset.num_items,
+        repeats=dataset.repeats,
+    )
+
+
+def summary(model: GenerativeRecommender, result: FitResult) -> str:
+    """What a person wants to know of the training."""
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    text = (
+        f"{parameters:,} parameters, best after {result.best_epoch} of {len(result.curve)} "
+        f"epochs, {result.train_seconds:.0f} s"
+    )
+    metrics = ", ".join(
+        f"{name} {value:.4f}" for name, value in result.best_metrics.items() if " " in name
+    )
+    weight = model.config.combination_weight
+    return f"{text}; combination weight {weight:.2f}" + (
+        f"; validation {metrics}" if metrics else ""
+    )
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Runs the program on these arguments; None takes them from the command line."""
+    console.run(app, argv)
+
+
+if __name__ == "__main__":
+    main()
