@@ -1,0 +1,60 @@
+"""From raw logs to checked histories, their catalogue, their splits and the questions they pose."""
+
+from genrec.interactions.catalogue import Catalogue
+from genrec.interactions.dataset import DATA_KIND, InteractionDataset, Repeats
+from genrec.interactions.describe import describe, description_table
+from genrec.interactions.histories import UNKNOWN_TIME, Histories
+from genrec.interactions.importing import ImportSummary, import_interactions
+from genrec.interactions.movielens import (
+    MOVIELENS_NAME,
+    MOVIELENS_TERMS,
+    import_movielens,
+    movielens_fingerprint,
+)
+from genrec.interactions.picture import picture_html
+from genrec.interactions.readers import CatalogueMapping, ColumnMapping, read_table
+from genrec.interactions.requests import (
+    NO_ITEM,
+    Recommendations,
+    RequestBatch,
+    Source,
+    descending_keys,
+    select_top_k,
+)
+from genrec.interactions.splits import EvaluationSet, Protocol, Split, split_histories
+from genrec.interactions.times import TimeUnit
+from genrec.interactions.validation import CheckedLog, check_log
+
+__all__ = [
+    "DATA_KIND",
+    "MOVIELENS_NAME",
+    "MOVIELENS_TERMS",
+    "NO_ITEM",
+    "UNKNOWN_TIME",
+    "Catalogue",
+    "CatalogueMapping",
+    "CheckedLog",
+    "ColumnMapping",
+    "EvaluationSet",
+    "Histories",
+    "ImportSummary",
+    "InteractionDataset",
+    "Protocol",
+    "Recommendations",
+    "Repeats",
+    "RequestBatch",
+    "Source",
+    "Split",
+    "TimeUnit",
+    "check_log",
+    "descending_keys",
+    "describe",
+    "description_table",
+    "import_interactions",
+    "import_movielens",
+    "movielens_fingerprint",
+    "picture_html",
+    "read_table",
+    "select_top_k",
+    "split_histories",
+]

@@ -1,0 +1,96 @@
+"""The items: the one place that translates between the user's item ids and item_index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from genrec.errors import InputError, UnknownItemError
+
+__all__ = ["Catalogue"]
+
+
+class Catalogue:
+    """N items in a fixed order; `item_index` is the row.
+
+    Args:
+        table: one row an item: `item_id` (string, unique, not null), optional `title` (string)
+            and any further columns as attributes.
+    """
+
+    def __init__(self, table: pl.DataFrame) -> None:
+        if "item_id" not in table.columns:
+            raise InputError(f"a catalogue needs a column item_id, it has {table.columns}")
+        if table.height == 0:
+            raise InputError("a catalogue needs at least one item, this one is empty")
+        ids = table["item_id"].cast(pl.String)
+        if ids.null_count() or ids.n_unique() != table.height:
+            raise InputError("item_id must be unique and not null in a catalogue")
+        self.table = table.with_columns(ids)
+        self._index_of = {item_id: index for index, item_id in enumerate(ids.to_list())}
+
+    def __len__(self) -> int:
+        return self.table.height
+
+    @property
+    def item_ids(self) -> list[str]:
+        """The user's id of every item, in the order of item_index."""
+        return list(self._index_of)
+
+    @property
+    def attributes(self) -> list[str]:
+        """The names of the columns beside `item_id` and `title`."""
+        return [name for name in self.table.columns if name not in ("item_id", "title")]
+
+    def titles(self, item_index: npt.NDArray[np.int64] | Sequence[int]) -> list[str | None]:
+        """The title of each of these items; None where the catalogue has none."""
+        if "title" not in self.table.columns:
+            return [None] * len(item_index)
+        return [None if i < 0 else self.table["title"][int(i)] for i in item_index]
+
+    def index(self, item_ids: Iterable[str], *, missing: str = "error") -> npt.NDArray[np.int64]:
+        """int64 [n]: the item_index of each id.
+
+        Args:
+            item_ids: the user's ids.
+            missing: `error`, or `mark` to give -1 for ids that are not in the catalogue.
+
+        Raises:
+            UnknownItemError: an id is not in the catalogue and `missing` is `error`.
+        """
+        ids = [str(item_id) for item_id in item_ids]
+        index = np.array([self._index_of.get(item_id, -1) for item_id in ids], dtype=np.int64)
+        if missing == "error" and (index < 0).any():
+            unknown = [item_id for item_id, i in zip(ids, index, strict=True) if i < 0]
+            raise UnknownItemError(
+                f"{len(unknown)} item id(s) are not in the catalogue, the first: {unknown[:5]}"
+            )
+        return index
+
+    def ids(self, item_index: npt.NDArray[np.int64] | Sequence[int]) -> list[str]:
+        """The user's ids of these items."""
+        ids = self.table["item_id"]
+        return [ids[int(i)] for i in item_index]
+
+    def texts(self) -> list[str]:
+        """What a text encoder reads of each item: its title, then `name: value` per attribute.
+
+        Lists are joined by commas; nulls and empty values are left out. An item without any text
+        gives its id, so that no text is empty.
+        """
+        names = [name for name in ("title", *self.attributes) if name in self.table.columns]
+        return [self._text(row, names) for row in self.table.iter_rows(named=True)]
+
+    def _text(self, row: dict[str, object], names: list[str]) -> str:
+        parts = []
+        for name in names:
+            value = row[name]
+            if isinstance(value, list):
+                value = ", ".join(str(entry) for entry in value if entry is not None)
+            if value is None or value == "":
+                continue
+            parts.append(str(value) if name == "title" else f"{name}: {value}")
+        return ". ".join(parts) or str(row["item_id"])

@@ -1,0 +1,163 @@
+"""What every recommender is asked and what it answers, whatever it is inside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genrec.interactions.histories import UNKNOWN_TIME, Histories
+
+__all__ = [
+    "NO_ITEM",
+    "Recommendations",
+    "RequestBatch",
+    "Source",
+    "descending_keys",
+    "select_top_k",
+]
+
+NO_ITEM = -1
+"""Stands behind the end of a history, and where fewer items are permitted than asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestBatch:
+    """B questions: given this history, what comes next?"""
+
+    item_index: Tensor
+    """int64 [B, T]: histories, oldest first, NO_ITEM behind the end."""
+    event_time: Tensor
+    """int64 [B, T]: seconds since 1970 (UTC), UNKNOWN_TIME where not known and behind the end."""
+    user_index: Tensor
+    """int64 [B]: the person, or -1 where they were not in the data."""
+    permitted: Tensor | None = None
+    """bool [B, N] or [1, N]: the items that may be recommended; None permits all."""
+    now: Tensor | None = None
+    """int64 [B]: the time of the question, seconds since 1970 (UTC); None where unknown."""
+    seed: int = 0
+    """For recommenders that draw."""
+
+    def __len__(self) -> int:
+        return int(self.item_index.shape[0])
+
+    @property
+    def lengths(self) -> Tensor:
+        """int64 [B]: events per history."""
+        return (self.item_index != NO_ITEM).sum(1)
+
+    def rows(self, start: int, stop: int) -> RequestBatch:
+        """The questions `start` to `stop`, their histories cut to the longest among them."""
+        longest = max(int(self.lengths[start:stop].max()), 1) if stop > start else 1
+        shared = self.permitted is None or self.permitted.shape[0] == 1
+        return replace(
+            self,
+            item_index=self.item_index[start:stop, :longest],
+            event_time=self.event_time[start:stop, :longest],
+            user_index=self.user_index[start:stop],
+            permitted=self.permitted if shared else self.permitted[start:stop],  # type: ignore[index]
+            now=None if self.now is None else self.now[start:stop],
+        )
+
+    def without_seen(self, num_items: int) -> RequestBatch:
+        """The same questions, the items of each history forbidden in its answer."""
+        permitted = torch.ones(
+            len(self), num_items + 1, dtype=torch.bool, device=self.item_index.device
+        )
+        seen = torch.where(self.item_index == NO_ITEM, num_items, self.item_index)
+        permitted.scatter_(1, seen, False)
+        permitted = permitted[:, :num_items]
+        if self.permitted is not None:
+            permitted = permitted & self.permitted
+        return replace(self, permitted=permitted)
+
+    @classmethod
+    def from_histories(
+        cls,
+        histories: Histories,
+        user_index: np.ndarray[tuple[int], np.dtype[np.int64]] | None = None,
+    ) -> RequestBatch:
+        """One question a history; users are unknown (-1) unless given."""
+        lengths = histories.lengths
+        longest = max(int(lengths.max(initial=0)), 1)
+        inside = np.arange(longest) < lengths[:, None]  # [B, T]
+        items = np.full(inside.shape, NO_ITEM, dtype=np.int64)
+        times = np.full(inside.shape, UNKNOWN_TIME, dtype=np.int64)
+        items[inside] = histories.item_index
+        times[inside] = histories.event_time
+        users = np.full(len(histories), -1, dtype=np.int64) if user_index is None else user_index
+        return cls(
+            item_index=torch.from_numpy(items),
+            event_time=torch.from_numpy(times),
+            user_index=torch.from_numpy(users),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recommendations:
+    """B lists of k items, best first."""
+
+    item_index: Tensor
+    """int64 [B, k]: NO_ITEM where fewer than k items are permitted."""
+    score: Tensor
+    """float32 [B, k]: falling; -inf where there is no item. Comparable within one source only."""
+    source: str
+    """The name of the recommender that made them."""
+
+    def __post_init__(self) -> None:
+        if self.item_index.shape != self.score.shape:
+            raise ValueError(f"{self.item_index.shape} items, but {self.score.shape} scores")
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Anything that recommends: generative, retrieving, ranking or a whole funnel."""
+
+    @property
+    def name(self) -> str:
+        """As tables and `served_by` show it."""
+
+    def recommend(self, requests: RequestBatch, k: int) -> Recommendations:
+        """The k best permitted items of each question, unique, best first."""
+
+
+def select_top_k(scores: Tensor, permitted: Tensor | None, k: int, source: str) -> Recommendations:
+    """The k best permitted items by score; among equals, the lowest item_index first.
+
+    Args:
+        scores: float [B, N].
+        permitted: bool [B, N] or [1, N]; None permits all.
+        k: items asked for; may exceed N.
+        source: the recommender's name.
+    """
+    scores = scores.float()
+    if permitted is not None:
+        scores = scores.masked_fill(~permitted, -torch.inf)
+    k_found = min(k, scores.shape[1])
+    columns = torch.arange(scores.shape[1], device=scores.device)
+    keys = descending_keys(scores, columns)
+    chosen = keys.topk(k_found, dim=1).indices  # [B, k]
+    score = scores.gather(1, chosen)
+    item_index = chosen.masked_fill(score == -torch.inf, NO_ITEM)
+    if k_found < k:
+        pad = (0, k - k_found)
+        item_index = torch.nn.functional.pad(item_index, pad, value=NO_ITEM)
+        score = torch.nn.functional.pad(score, pad, value=-torch.inf)
+    return Recommendations(item_index=item_index, score=score, source=source)
+
+
+def descending_keys(scores: Tensor, index: Tensor) -> Tensor:
+    """int64 keys that order as the scores do and, among equal scores, put low indices first.
+
+    A top-k over these keys is exact and the same on every device, which one over scores is not.
+
+    Args:
+        scores: float32.
+        index: int64 below 2^31, of a shape that broadcasts to the scores'; unique where scores tie.
+    """
+    bits = (scores + 0.0).contiguous().view(torch.int32).long()  # + 0.0 turns -0.0 into 0.0
+    ordered = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
+    return (ordered << 32) - index

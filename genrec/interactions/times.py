@@ -1,0 +1,182 @@
+"""Times as logs write them (numbers of some unit, dates, text), as microseconds since 1970."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import polars as pl
+
+__all__ = ["MICROSECONDS_PER_SECOND", "ParsedTimes", "TimeUnit", "parse_times"]
+
+MICROSECONDS_PER_SECOND = 1_000_000
+EARLIEST, LATEST = -62_135_596_800, 253_402_300_799
+"""Seconds: the years 1 and 9999, the range that dates can have."""
+IN_1973 = 10**8
+"""Seconds: a number as large as this is a date in 1973 or later, in its unit."""
+INT64_MAX = 2**63 - 1
+TEXT_FORMATS = (
+    "%Y-%m-%d %H:%M:%S%.f%#z",
+    "%Y-%m-%d %H:%M%#z",
+    "%Y-%m-%d %H:%M:%S%.f",
+    "%Y-%m-%d %H:%M",
+    "%Y-%m-%d",
+    "%Y/%m/%d %H:%M:%S%.f",
+    "%Y/%m/%d %H:%M",
+    "%Y/%m/%d",
+)
+"""ISO 8601 in its common spellings; `T` and `Z` are brought to these before."""
+
+
+class TimeUnit(StrEnum):
+    """How numbers count time since 1970 (UTC)."""
+
+    AUTO = "auto"
+    SECONDS = "s"
+    MILLISECONDS = "ms"
+    MICROSECONDS = "us"
+    NANOSECONDS = "ns"
+
+
+UNITS_PER_SECOND = {
+    TimeUnit.SECONDS: 1,
+    TimeUnit.MILLISECONDS: 10**3,
+    TimeUnit.MICROSECONDS: 10**6,
+    TimeUnit.NANOSECONDS: 10**9,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParsedTimes:
+    """A column of times, read."""
+
+    microseconds: pl.Series
+    """Int64: since 1970 (UTC); null where there is none or it cannot be read."""
+    unparsable: pl.Series
+    """Boolean: there is a value, and it cannot be read."""
+    reading: str
+    """How the values were understood, in words."""
+
+
+def parse_times(column: pl.Series, unit: TimeUnit = TimeUnit.AUTO) -> ParsedTimes:
+    """Reads a column of times; text and dates without a zone are UTC.
+
+    With `auto`, the median of the numbers decides for all of them (beyond 10^11 they cannot be
+    seconds, beyond 10^14 not milliseconds, beyond 10^17 not microseconds), and a number that
+    would be a plausible date in another unit only is unparsable: a column of mixed units is
+    reported, not guessed at. Nanoseconds are cut to microseconds.
+
+    Args:
+        column: integers, floats, dates, datetimes or text (ISO 8601, or numbers).
+        unit: of numbers.
+    """
+    if column.dtype.is_temporal() and column.dtype not in (pl.Time, pl.Duration):
+        return _parse_dates(column)
+    if column.dtype.is_numeric():
+        return _parse_numbers(column, unit)
+    if column.dtype == pl.String:
+        return _parse_text(column, unit)
+    nothing = pl.repeat(None, len(column), dtype=pl.Int64, eager=True)
+    return ParsedTimes(
+        microseconds=nothing,
+        unparsable=column.is_not_null(),
+        reading=f"type {column.dtype} holds no times",
+    )
+
+
+def _parse_dates(column: pl.Series) -> ParsedTimes:
+    microseconds = column.cast(pl.Date() if column.dtype == pl.Date else _utc_type(column))
+    return ParsedTimes(
+        microseconds=microseconds.dt.epoch("us"),
+        unparsable=pl.repeat(False, len(column), eager=True),
+        reading="dates",
+    )
+
+
+def _utc_type(column: pl.Series) -> pl.Datetime:
+    zone = column.dtype.time_zone if isinstance(column.dtype, pl.Datetime) else None
+    return pl.Datetime("us", zone)
+
+
+def _parse_numbers(column: pl.Series, unit: TimeUnit) -> ParsedTimes:
+    numbers = column.cast(pl.Int64 if column.dtype.is_integer() else pl.Float64, strict=False)
+    if numbers.dtype == pl.Float64:
+        numbers = numbers.fill_nan(None)
+        given = numbers.is_not_null()
+        numbers = numbers.set(~numbers.is_finite().fill_null(False), None)
+    else:
+        given = column.is_not_null()
+    chosen = _unit_by_size(numbers) if unit is TimeUnit.AUTO else unit
+    per_second = UNITS_PER_SECOND[chosen]
+    earliest, latest = max(EARLIEST * per_second, -INT64_MAX), min(LATEST * per_second, INT64_MAX)
+    possible = numbers.is_between(earliest, latest).fill_null(False)
+    if unit is TimeUnit.AUTO:
+        possible &= _same_unit(numbers, chosen)
+    kept = numbers.set(~possible, None)
+    return ParsedTimes(
+        microseconds=_as_microseconds(kept, per_second),
+        unparsable=given & ~possible,
+        reading=f"numbers in {chosen.name.lower()}",
+    )
+
+
+def _unit_by_size(numbers: pl.Series) -> TimeUnit:
+    median = numbers.abs().median()
+    size = float(median) if isinstance(median, int | float) else 0.0
+    for unit, limit in (
+        (TimeUnit.SECONDS, 1e11),
+        (TimeUnit.MILLISECONDS, 1e14),
+        (TimeUnit.MICROSECONDS, 1e17),
+    ):
+        if size < limit:
+            return unit
+    return TimeUnit.NANOSECONDS
+
+
+def _same_unit(numbers: pl.Series, unit: TimeUnit) -> pl.Series:
+    """Where a number is no plausible date of another unit; zeros and the like fit all units."""
+    size = numbers.abs()
+    per_second = UNITS_PER_SECOND[unit]
+    fits = size < min(10**11 * per_second, INT64_MAX)
+    if unit is not TimeUnit.SECONDS:
+        fits &= (size >= IN_1973 * per_second) | (size < IN_1973)
+    return fits.fill_null(False)
+
+
+def _as_microseconds(numbers: pl.Series, per_second: int) -> pl.Series:
+    if per_second > MICROSECONDS_PER_SECOND:
+        scaled = numbers // (per_second // MICROSECONDS_PER_SECOND)
+    else:
+        scaled = numbers * (MICROSECONDS_PER_SECOND // per_second)
+    if scaled.dtype == pl.Float64:
+        scaled = scaled.floor()
+    return scaled.cast(pl.Int64)
+
+
+def _parse_text(column: pl.Series, unit: TimeUnit) -> ParsedTimes:
+    text = column.str.strip_chars()
+    text = text.set(text == "", None)
+    whole = text.cast(pl.Int64, strict=False)
+    broken = text.cast(pl.Float64, strict=False)
+    is_number = broken.is_not_null()
+    all_whole = whole.is_not_null().sum() == is_number.sum()
+    numbers = _parse_numbers(whole if all_whole else broken, unit)
+    dates = _parse_date_text(text.set(is_number, None))
+    microseconds = numbers.microseconds.fill_null(dates)
+    readings = {numbers.reading: is_number, "text": dates.is_not_null()}
+    return ParsedTimes(
+        microseconds=microseconds,
+        unparsable=text.is_not_null() & microseconds.is_null(),
+        reading=" and ".join(name for name, rows in readings.items() if rows.any()) or "nothing",
+    )
+
+
+def _parse_date_text(text: pl.Series) -> pl.Series:
+    """Int64 microseconds, null where no format fits."""
+    plain = text.str.replace(r"^([\d/-]{8,10})T", "${1} ").str.replace(r"\s*(Z|UTC)$", "+00:00")
+    microseconds = pl.repeat(None, len(text), dtype=pl.Int64, eager=True)
+    for text_format in TEXT_FORMATS:
+        zone = "UTC" if text_format.endswith("z") else None
+        dates = plain.str.to_datetime(text_format, strict=False, time_unit="us", time_zone=zone)
+        microseconds = microseconds.fill_null(dates.dt.epoch("us"))
+    return microseconds

