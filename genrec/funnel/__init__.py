@@ -1,0 +1,44 @@
+"""Sources, filter, ranker, deadline: how many ways of recommending become one answer in time."""
+
+from genrec.funnel.candidates import Candidates, merge_candidates
+from genrec.funnel.deadline import DeadlineConfig, DeadlineFunnel, InterruptibleSource
+from genrec.funnel.last_resort import LastResort
+from genrec.funnel.latency import Admission, LatencyConfig, LatencyPredictor, RequestSize, Verdict
+from genrec.funnel.offline import FileReport, recommend_file
+from genrec.funnel.questions import CONTEXT_KEYS, EventTime, Question
+from genrec.funnel.ranked import RankedSource, Scorer
+from genrec.funnel.recommender import RecommendedItem, RecommendedList, Recommender
+from genrec.funnel.sources import FALLBACKS, METHODS, has_refit, load_sources, make_funnel
+from genrec.funnel.stages import Answer, Clock, StageTimes
+
+__all__ = [
+    "CONTEXT_KEYS",
+    "FALLBACKS",
+    "METHODS",
+    "Admission",
+    "Answer",
+    "Candidates",
+    "Clock",
+    "DeadlineConfig",
+    "DeadlineFunnel",
+    "EventTime",
+    "FileReport",
+    "InterruptibleSource",
+    "LastResort",
+    "LatencyConfig",
+    "LatencyPredictor",
+    "Question",
+    "RankedSource",
+    "RecommendedItem",
+    "RecommendedList",
+    "Recommender",
+    "RequestSize",
+    "Scorer",
+    "StageTimes",
+    "Verdict",
+    "has_refit",
+    "load_sources",
+    "make_funnel",
+    "merge_candidates",
+    "recommend_file",
+]

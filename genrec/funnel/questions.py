@@ -1,0 +1,226 @@
+"""From the user's words to a request: ids to item_index, times to seconds, rules to permissions."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from genrec.errors import InputError, UnknownItemError
+from genrec.interactions import (
+    UNKNOWN_TIME,
+    Catalogue,
+    Histories,
+    InteractionDataset,
+    Repeats,
+    RequestBatch,
+)
+
+__all__ = ["CONTEXT_KEYS", "EventTime", "Question", "QuestionReader"]
+
+log = logging.getLogger(__name__)
+
+EventTime = int | datetime | None
+"""Seconds since 1970 (UTC), a datetime with a zone, or None where the time is not known."""
+
+CONTEXT_KEYS = ("now",)
+"""What a context may say: `now`, the time of the question (seconds since 1970, or a datetime).
+Any other name is refused."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One person asked about, in the user's own ids."""
+
+    history: Sequence[str] | None = None
+    """Item ids, oldest first; None takes what the data knows of `user_id`."""
+    user_id: str | None = None
+    """Who it is; need not be in the data if a history is given."""
+    event_times: Sequence[EventTime] | None = None
+    """One per item of the history, never falling."""
+    context: Mapping[str, Any] = field(default_factory=dict)  # Any: values differ by key
+    """What else is known of the moment: see CONTEXT_KEYS."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.history, str):
+            raise InputError(
+                f"a history is a list of item ids, not a string; write {self.history.split(',')}"
+            )
+        if self.history is None and self.user_id is None:
+            raise InputError("give a history or a user_id; history=[] asks for a new person")
+        if self.history is None and self.event_times is not None:
+            raise InputError("event_times belong to a history; give the history too")
+        if self.event_times is not None and len(self.event_times) != len(self.history or ()):
+            raise InputError(
+                f"{len(self.event_times)} event_times for a history of {len(self.history or ())} "
+                "items; give one each, None where it is not known"
+            )
+        unknown = sorted(set(self.context) - set(CONTEXT_KEYS))
+        if unknown:
+            raise InputError(
+                f"no model reads a context named {', '.join(unknown)}; "
+                f"known names: {', '.join(CONTEXT_KEYS)}"
+            )
+
+
+class QuestionReader:
+    """Translates questions for one data set, and counts what it could not.
+
+    Item ids that the catalogue does not know are left out with a warning, or refused if `strict`.
+    Times are carried along for models that read them; none does yet, which is logged once.
+
+    Args:
+        dataset: catalogue, people and their histories.
+        repeats: whether items of the history may be recommended.
+        strict: raise for an unknown item id instead of leaving it out.
+    """
+
+    def __init__(self, dataset: InteractionDataset, *, repeats: Repeats, strict: bool) -> None:
+        self._dataset = dataset
+        self._repeats = repeats
+        self._strict = strict
+        self._user_index = {user_id: row for row, user_id in enumerate(dataset.user_ids)}
+        self._num_unknown = 0
+        self._noted: set[str] = set()
+        self._lock = Lock()
+
+    @property
+    def num_unknown_items(self) -> int:
+        """How often an item id was left out so far."""
+        with self._lock:
+            return self._num_unknown
+
+    def read(
+        self,
+        questions: Sequence[Question],
+        exclude: Iterable[str] = (),
+        only: Iterable[str] | None = None,
+    ) -> RequestBatch:
+        """The request that asks these questions together.
+
+        Args:
+            questions: B of them.
+            exclude: item ids that must not be recommended.
+            only: the item ids that may be; None permits all.
+
+        Raises:
+            InputError: a user without a history who is not in the data, or times that fall.
+            UnknownItemError: an item id is not in the catalogue, and the reader is strict.
+        """
+        rows = [self._events(question) for question in questions]
+        users = [self._user_index.get(question.user_id or "", -1) for question in questions]
+        requests = RequestBatch.from_histories(
+            Histories.from_lists([row[0] for row in rows], [row[1] for row in rows]),
+            np.array(users, dtype=np.int64),
+        )
+        requests = replace(
+            requests, permitted=self._permitted(exclude, only), now=self._now(questions)
+        )
+        if self._repeats is Repeats.MASK:
+            requests = requests.without_seen(self._dataset.num_items)
+        return requests
+
+    def _events(self, question: Question) -> tuple[list[int], list[int]]:
+        """Item_index and time of each event that the catalogue knows."""
+        if question.history is None:
+            return self._recorded(question.user_id or "")
+        items = self._index(question.history, "the history")
+        if question.event_times is None:
+            times = np.full(items.shape, UNKNOWN_TIME)
+        else:
+            times = _seconds(question.event_times)
+            self._note_times("event_times")
+        known = items >= 0
+        return items[known].tolist(), times[known].tolist()
+
+    def _recorded(self, user_id: str) -> tuple[list[int], list[int]]:
+        row = self._user_index.get(user_id)
+        if row is None:
+            raise InputError(
+                f"user {user_id!r} is not in the data; give a history (history=[] asks for a "
+                "new person)"
+            )
+        histories = self._dataset.histories
+        return histories.items_of(row).tolist(), histories.times_of(row).tolist()
+
+    def _index(self, item_ids: Iterable[str], place: str) -> npt.NDArray[np.int64]:
+        """int64 [n]: item_index of each id, -1 where the catalogue does not know it."""
+        ids = list(item_ids)
+        catalogue: Catalogue = self._dataset.catalogue
+        items = catalogue.index(ids, missing="mark")
+        unknown = [str(item_id) for item_id, item in zip(ids, items, strict=True) if item < 0]
+        if not unknown:
+            return items
+        if self._strict:
+            raise UnknownItemError(
+                f"{len(unknown)} item id(s) of {place} are not in the catalogue: {unknown[:5]}"
+            )
+        with self._lock:
+            self._num_unknown += len(unknown)
+        log.warning(
+            "%d item id(s) of %s are not in the catalogue and are left out: %s",
+            len(unknown),
+            place,
+            unknown[:5],
+        )
+        return items
+
+    def _permitted(self, exclude: Iterable[str], only: Iterable[str] | None) -> Tensor | None:
+        """bool [1, N], or None where everything is permitted."""
+        for name, ids in (("exclude", exclude), ("only", only)):
+            if isinstance(ids, str):
+                raise InputError(f"{name} is a list of item ids, not a string; got {ids!r}")
+        forbidden = self._index(exclude, "exclude")
+        if only is None and not forbidden.size:
+            return None
+        permitted = torch.full((1, self._dataset.num_items), only is None)
+        if only is not None:
+            chosen = self._index(only, "only")
+            permitted[0, torch.from_numpy(chosen[chosen >= 0])] = True
+        permitted[0, torch.from_numpy(forbidden[forbidden >= 0])] = False
+        return permitted
+
+    def _now(self, questions: Sequence[Question]) -> Tensor | None:
+        """int64 [B], or None where no question says when it is asked."""
+        said = [question.context.get("now") for question in questions]
+        if all(moment is None for moment in said):
+            return None
+        if any(moment is None for moment in said):
+            raise InputError("some questions of this batch say `now` and some do not; ask apart")
+        self._note_times("now")
+        return torch.tensor([_second(moment) for moment in said], dtype=torch.int64)
+
+    def _note_times(self, name: str) -> None:
+        with self._lock:
+            first = name not in self._noted
+            self._noted.add(name)
+        if first:
+            log.warning("%s: no model of this run reads times; the order alone counts", name)
+
+
+def _seconds(times: Sequence[EventTime]) -> npt.NDArray[np.int64]:
+    seconds = np.array([_second(moment) for moment in times], dtype=np.int64)
+    known = seconds[seconds != UNKNOWN_TIME]
+    if np.any(np.diff(known) < 0):
+        raise InputError("event_times fall; a history is told oldest first")
+    return seconds
+
+
+def _second(moment: EventTime) -> int:
+    if moment is None:
+        return UNKNOWN_TIME
+    if isinstance(moment, datetime):
+        if moment.tzinfo is None:
+            raise InputError(f"{moment} has no time zone; give one, or seconds since 1970 (UTC)")
+        return int(moment.timestamp())
+    if isinstance(moment, bool) or not isinstance(moment, int):
+        raise InputError(f"a time is whole seconds since 1970 (UTC) or a datetime, got {moment!r}")
+    return moment

@@ -1,0 +1,320 @@
+"""The face of the package: a run folder in, recommendations in the user's own ids out."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from genrec.errors import InputError
+from genrec.funnel.last_resort import LastResort
+from genrec.funnel.latency import LatencyPredictor
+from genrec.funnel.questions import EventTime, Question, QuestionReader
+from genrec.funnel.sources import METHODS, digests, has_refit, load_sources, make_funnel
+from genrec.interactions import (
+    NO_ITEM,
+    Histories,
+    InteractionDataset,
+    Recommendations,
+    Repeats,
+    RequestBatch,
+    Source,
+)
+
+__all__ = ["RecommendedItem", "RecommendedList", "Recommender"]
+
+log = logging.getLogger(__name__)
+
+DEFAULT_METHOD = "combined"
+LAST_RESORT = "popularity"
+WARM_UP_K = 10
+LEAST_BUDGET_MS = 1e-3
+"""What a budget counts as that was used up before the funnel was asked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecommendedItem:
+    """One line of a list."""
+
+    rank: int
+    """1 is best."""
+    item_id: str
+    """The user's id."""
+    title: str | None
+    """From the catalogue; None where it has none."""
+    score: float
+    """Comparable within this list only."""
+    served_by: str
+    """The method whose list this is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecommendedList:
+    """A list with the record of its making."""
+
+    items: list[RecommendedItem]
+    """Best first; shorter than asked for where fewer are permitted."""
+    served_by: str
+    """The method whose list this is."""
+    total_ms: float
+    """From the call to the answer, milliseconds."""
+    stage_ms: Mapping[str, float]
+    """Milliseconds of every stage that ran, in order."""
+
+
+class Recommender:
+    """Answers for people, known or new, under a deadline if there is one.
+
+    Safe to share between threads. How many cores one answer may use is PyTorch's global setting
+    (`torch.set_num_threads`), which is left alone; a service that answers many at once sets it
+    to 1 before the models are loaded, so that the warm-up measures what the service will see.
+
+    Args:
+        dataset: catalogue, people, their histories, and whether items may repeat.
+        sources: every method by name; `popularity` must be among them.
+        method: the one that answers where it can; the others stand behind it.
+        repeats: overrides the data set's policy on items that a person has had.
+        strict: raise for an item id that the catalogue does not know, instead of leaving it out.
+        predictor: how long the stages take, shared by recommenders over the same sources.
+
+    Attributes:
+        dataset, method, repeats: as above.
+        refit: whether the models were trained on all data.
+        digests: what names the content of each part it was loaded from.
+        warm_up_ms: the predicted milliseconds of each stage for a long history.
+    """
+
+    def __init__(
+        self,
+        dataset: InteractionDataset,
+        sources: Mapping[str, Source],
+        *,
+        method: str = DEFAULT_METHOD,
+        repeats: Repeats | str | None = None,
+        strict: bool = False,
+        predictor: LatencyPredictor | None = None,
+    ) -> None:
+        if method not in sources:
+            raise InputError(f"there is no method {method!r}; choose from {', '.join(sources)}")
+        self.dataset = dataset
+        self.method = method
+        self.repeats = _repeats(dataset.repeats if repeats is None else repeats)
+        self.refit = False
+        self.digests: Mapping[str, str] = {}
+        self.warm_up_ms: Mapping[str, float] = {}
+        self._strict = strict
+        self._sources = dict(sources)
+        self._predictor = predictor or LatencyPredictor()
+        self._reader = QuestionReader(dataset, repeats=self.repeats, strict=strict)
+        last_resort = LastResort.of(sources[LAST_RESORT], dataset.num_items)
+        self._funnel = make_funnel(sources, method, last_resort, self._predictor)
+
+    @classmethod
+    def load(
+        cls,
+        run: Path | str,
+        *,
+        method: str = DEFAULT_METHOD,
+        repeats: Repeats | str | None = None,
+        strict: bool = False,
+        refit: bool | None = None,
+        warm_up: bool = True,
+    ) -> Recommender:
+        """The recommender of a run folder.
+
+        Args:
+            run: the run folder.
+            method: one of METHODS.
+            repeats: `allow` or `mask`; None keeps the data set's policy.
+            strict: raise for unknown item ids instead of leaving them out.
+            refit: whether to serve the models trained on all data; None does so if all are there.
+            warm_up: measure every stage now; without it, no deadline can admit a model.
+
+        Raises:
+            ArtifactMissingError: a part of the run is missing; the message names its command.
+            ArtifactError: a part of the run was altered.
+            InputError: no such method or policy.
+        """
+        started = time.perf_counter()
+        if method not in METHODS:
+            raise InputError(f"there is no method {method!r}; choose from {', '.join(METHODS)}")
+        refit = has_refit(run) if refit is None else refit
+        sources = load_sources(run, refit=refit)
+        dataset = InteractionDataset.load(Path(run) / "data")
+        recommender = cls(dataset, sources, method=method, repeats=repeats, strict=strict)
+        recommender.refit = refit
+        recommender.digests = digests(run, refit=refit)
+        if warm_up:
+            recommender.warm_up()
+        log.info(
+            "%s loaded in %.1f s: %s, trained on %s; predicted ms: %s",
+            run,
+            time.perf_counter() - started,
+            method,
+            "all data" if refit else "the training part of the data",
+            recommender.warm_up_ms,
+        )
+        return recommender
+
+    def using(
+        self, *, method: str | None = None, repeats: Repeats | str | None = None
+    ) -> Recommender:
+        """The same models with another method or policy; nothing is loaded again."""
+        other = Recommender(
+            self.dataset,
+            self._sources,
+            method=method or self.method,
+            repeats=repeats or self.repeats,
+            strict=self._strict,
+            predictor=self._predictor,
+        )
+        other.refit, other.digests = self.refit, self.digests
+        if self.warm_up_ms:
+            other.warm_up()
+        return other
+
+    def warm_up(self) -> Mapping[str, float]:
+        """Measures every stage on a short and a long history; call it between answers.
+
+        Returns:
+            The predicted milliseconds of each stage for a long history.
+        """
+        longest = self._predictor.config.longest_history
+        for length in (1, longest):
+            self.warm_up_ms = self._funnel.warm_up(self._made_up_request(length), WARM_UP_K)
+        return self.warm_up_ms
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What happened so far: the funnel's counts, and `unknown-items` left out."""
+        return {**self._funnel.counts, "unknown-items": self._reader.num_unknown_items}
+
+    def recommend(
+        self,
+        history: Sequence[str] | None = None,
+        *,
+        k: int = 10,
+        budget_ms: float | None = None,
+        user_id: str | None = None,
+        event_times: Sequence[EventTime] | None = None,
+        context: Mapping[str, Any] | None = None,
+        exclude: Iterable[str] = (),
+        only: Iterable[str] | None = None,
+    ) -> list[RecommendedItem]:
+        """The k best items for one person, best first; fewer where fewer are permitted.
+
+        Args:
+            history: item ids, oldest first; [] for a new person; None takes all that the data
+                knows of `user_id`.
+            k: items asked for, at least 1.
+            budget_ms: milliseconds until the answer must be there; None where there is no hurry.
+            user_id: who it is.
+            event_times: one per item of the history: seconds since 1970 (UTC), or a datetime.
+            context: what else is known of the moment; see CONTEXT_KEYS.
+            exclude: item ids that must not be recommended.
+            only: the item ids that may be; None permits all.
+
+        Raises:
+            InputError: the question makes no sense; the message says how to ask.
+            UnknownItemError: an item id is not in the catalogue, and the recommender is strict.
+        """
+        question = Question(
+            history=history, user_id=user_id, event_times=event_times, context=context or {}
+        )
+        return self.answer(question, k=k, budget_ms=budget_ms, exclude=exclude, only=only).items
+
+    def answer(
+        self,
+        question: Question,
+        *,
+        k: int = 10,
+        budget_ms: float | None = None,
+        exclude: Iterable[str] = (),
+        only: Iterable[str] | None = None,
+    ) -> RecommendedList:
+        """As `recommend`, with the times of the stages. Translating counts against the budget."""
+        started = time.perf_counter()
+        if budget_ms is not None and not budget_ms > 0.0:
+            raise InputError(f"budget_ms must be positive, got {budget_ms}; None means no deadline")
+        requests = self._reader.read([question], exclude, only)
+        if budget_ms is not None:
+            spent_ms = 1000.0 * (time.perf_counter() - started)
+            budget_ms = max(budget_ms - spent_ms, LEAST_BUDGET_MS)
+        with torch.inference_mode():
+            answer = self._funnel.answer(requests, k, budget_ms)
+        [items] = self._as_items(answer.recommendations)
+        return RecommendedList(
+            items=items,
+            served_by=answer.served_by,
+            total_ms=1000.0 * (time.perf_counter() - started),
+            stage_ms=answer.stage_ms,
+        )
+
+    def recommend_many(
+        self,
+        questions: Iterable[Question | Sequence[str]],
+        *,
+        k: int = 10,
+        exclude: Iterable[str] = (),
+        only: Iterable[str] | None = None,
+        batch_size: int = 256,
+    ) -> Iterator[list[RecommendedItem]]:
+        """One list per question, in order, made in batches and without a deadline.
+
+        Args:
+            questions: questions, or plain histories.
+            k: items asked for, at least 1.
+            exclude: item ids that must not be recommended to anybody.
+            only: the item ids that may be; None permits all.
+            batch_size: questions answered together.
+        """
+        if batch_size < 1:
+            raise InputError(f"batch_size must be at least 1, got {batch_size}")
+        asked = [
+            each if isinstance(each, Question) else Question(history=each) for each in questions
+        ]
+        exclude, only = list(exclude), None if only is None else list(only)
+        for start in range(0, len(asked), batch_size):
+            requests = self._reader.read(asked[start : start + batch_size], exclude, only)
+            with torch.inference_mode():
+                answer = self._funnel.answer(requests, k)
+            yield from self._as_items(answer.recommendations)
+
+    def _as_items(self, found: Recommendations) -> Iterator[list[RecommendedItem]]:
+        catalogue = self.dataset.catalogue
+        for row, scores in zip(found.item_index.tolist(), found.score.tolist(), strict=True):
+            there = [item for item in row if item != NO_ITEM]
+            ids, titles = catalogue.ids(there), catalogue.titles(there)
+            yield [
+                RecommendedItem(
+                    rank=place + 1,
+                    item_id=ids[place],
+                    title=titles[place],
+                    score=scores[place],
+                    served_by=found.source,
+                )
+                for place in range(len(there))
+            ]
+
+    def _made_up_request(self, length: int) -> RequestBatch:
+        """One question with a history of the first half of the catalogue, over and over."""
+        pool = max(self.dataset.num_items // 2, 1)
+        history = [place % pool for place in range(length)]
+        requests = RequestBatch.from_histories(Histories.from_lists([history]))
+        if self.repeats is Repeats.MASK:
+            return requests.without_seen(self.dataset.num_items)
+        return requests
+
+
+def _repeats(policy: Repeats | str) -> Repeats:
+    try:
+        return Repeats(policy)
+    except ValueError:
+        raise InputError(
+            f"there is no repeat policy {policy!r}; choose from {', '.join(Repeats)}"
+        ) from None

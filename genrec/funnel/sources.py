@@ -1,0 +1,148 @@
+"""A run folder becomes the sources that every table and every answer is made of."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from genrec import artifacts
+from genrec.artifacts import Artifact
+from genrec.errors import ArtifactError, ArtifactMissingError
+from genrec.funnel.deadline import DeadlineFunnel
+from genrec.funnel.last_resort import LastResort
+from genrec.funnel.latency import LatencyPredictor
+from genrec.funnel.ranked import RankedSource
+from genrec.interactions import Source
+
+__all__ = ["FALLBACKS", "METHODS", "digests", "has_refit", "load_sources", "make_funnel"]
+
+log = logging.getLogger(__name__)
+
+METHODS = ("generative", "dense", "combined", "two_tower", "two_tower_ranked", "popularity")
+"""Everything in a run that recommends, in the order of the tables."""
+FALLBACKS = ("two_tower_ranked", "two_tower")
+"""Who answers for a method that cannot, best first; the last resort is behind them."""
+MODELS = ("generator", "two_tower", "ranker")
+"""What is trained, and can be trained again on all data."""
+COMMANDS = {
+    "data": "genrec data import FILE --out {run}/data",
+    "embeddings": "genrec embed --data {run}/data --out {run}/embeddings",
+    "semantic_ids": "genrec tokenize --data {run}/data --out {run}/semantic_ids",
+    "generator": "genrec train generator --run {run}",
+    "two_tower": "genrec train two-tower --run {run}",
+    "ranker": "genrec train ranker --run {run}",
+}
+"""What makes each part of a run folder."""
+
+
+def load_sources(run: Path | str, *, refit: bool = False) -> dict[str, Source]:
+    """Every recommender of a run, by name, in the order of METHODS.
+
+    Args:
+        run: the run folder.
+        refit: take the models that were trained on all data (`RUN/refit`). They have seen the
+            test events: serve them, never measure them.
+
+    Raises:
+        ArtifactMissingError: a part is missing; the message names the command that makes it.
+        ArtifactError: a part was altered, or made from another state of the run than it has now.
+    """
+    # transformers, FAISS and LightGBM are brought in with the models that need them.
+    from genrec.funnel.ranker_training import ranking_sources
+    from genrec.generator import GeneratorSource, Mode, load_generator
+    from genrec.ranking import Ranker
+    from genrec.retrieval import TwoTower
+
+    run = Path(run)
+    models = _verified_models(run, refit)
+    generator = load_generator(models["generator"].path)
+    nearest, popular = ranking_sources(TwoTower.load(models["two_tower"].path))
+    ranker = Ranker.load(models["ranker"].path)
+    ranked = RankedSource(
+        "two_tower_ranked", [nearest, popular], ranker, num_candidates=ranker.num_candidates
+    )
+    generative = GeneratorSource(generator, Mode.GENERATIVE)
+    sources: tuple[Source, ...] = (
+        generative,
+        GeneratorSource(generator, Mode.DENSE, tables=generative.tables),
+        GeneratorSource(generator, Mode.COMBINED, tables=generative.tables),
+        nearest,
+        ranked,
+        popular,
+    )
+    by_name = {source.name: source for source in sources}
+    return {name: by_name[name] for name in METHODS}
+
+
+def digests(run: Path | str, *, refit: bool = False) -> dict[str, str]:
+    """What names the very content that a run serves from: the digest of each part."""
+    home = Path(run) / "refit" if refit else Path(run)
+    parts = {"data": Path(run) / "data", **{name: home / name for name in MODELS}}
+    return {name: artifacts.read(path, kind=name).digest for name, path in parts.items()}
+
+
+def make_funnel(
+    sources: Mapping[str, Source],
+    method: str,
+    last_resort: LastResort,
+    predictor: LatencyPredictor | None = None,
+) -> DeadlineFunnel:
+    """One method under a deadline, with those behind it in FALLBACKS to answer for it."""
+    behind = FALLBACKS[FALLBACKS.index(method) + 1 :] if method in FALLBACKS else FALLBACKS
+    if method == last_resort.name:
+        behind = ()
+    fallbacks = [sources[name] for name in behind]
+    return DeadlineFunnel(sources[method], fallbacks, last_resort, predictor=predictor)
+
+
+def has_refit(run: Path | str) -> bool:
+    """Whether all models of the run were trained again on all data; a part of them is logged."""
+    folder = Path(run) / "refit"
+    there = [name for name in MODELS if (folder / name / artifacts.MANIFEST_NAME).is_file()]
+    if there and len(there) < len(MODELS):
+        log.warning(
+            "%s has only %s of %s and is not used; run the training programs with --refit",
+            folder,
+            ", ".join(there),
+            ", ".join(MODELS),
+        )
+    return len(there) == len(MODELS)
+
+
+def _verified_models(run: Path, refit: bool) -> dict[str, Artifact]:
+    """The three models' artefacts, verified, made from what the run holds now."""
+    if not run.is_dir():
+        raise ArtifactMissingError(f"there is no run folder at {run}; `genrec demo` makes one")
+    flag = " --refit" if refit else ""
+    home = run / "refit" if refit else run
+    _read_part(run / "data", "data", COMMANDS["data"].format(run=run))
+    models = {
+        name: _read_part(home / name, name, COMMANDS[name].format(run=run) + flag)
+        for name in MODELS
+    }
+    for name, model in models.items():
+        for parent, digest in model.parents.items():
+            _check_parent(run, home, model, parent, digest, COMMANDS[name].format(run=run) + flag)
+    return models
+
+
+def _read_part(path: Path, kind: str, command: str) -> Artifact:
+    try:
+        return artifacts.read(path, kind=kind)
+    except ArtifactMissingError as error:
+        raise ArtifactMissingError(f"{path} is missing; make it with `{command}`") from error
+
+
+def _check_parent(
+    run: Path, home: Path, model: Artifact, parent: str, digest: str, command: str
+) -> None:
+    """A parent that is no longer in the run cannot contradict; one of other content does."""
+    folder = (home if parent in MODELS else run) / parent
+    if parent not in COMMANDS or not folder.is_dir():
+        return
+    if artifacts.read(folder, kind=parent).digest != digest:
+        raise ArtifactError(
+            f"{model.path} was made from another {parent} than {folder} holds now; "
+            f"make it again with `{command}`"
+        )

@@ -1,0 +1,137 @@
+"""A trained two-tower retriever as it is served and saved."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from genrec import artifacts
+from genrec.artifacts import Artifact
+from genrec.interactions import Recommendations, RequestBatch
+from genrec.retrieval.index import ItemIndex
+from genrec.retrieval.two_tower import TwoTowerConfig, TwoTowerModel
+from genrec.training import FitResult, TrainingConfig
+
+__all__ = ["TWO_TOWER_KIND", "TwoTower", "TwoTowerSource", "two_tower_config"]
+
+TWO_TOWER_KIND = "two_tower"
+ROWS_AT_ONCE = 1024
+
+
+def two_tower_config(values: Mapping[str, Any]) -> TwoTowerConfig:
+    """The configuration that `dataclasses.asdict` took apart."""
+    return TwoTowerConfig(**{**values, "training": TrainingConfig(**values["training"])})
+
+
+@dataclass(frozen=True, kw_only=True)
+class TwoTower:
+    """The towers, every item's vector, the index over them and the items' training counts."""
+
+    model: TwoTowerModel
+    """In eval mode, on the CPU."""
+    item_inputs: Tensor
+    """float32 [N, D]: representations of the catalogue, which histories are read with."""
+    index: ItemIndex
+    """Item vectors [N, D] and FAISS."""
+    counts: npt.NDArray[np.int64]
+    """int64 [N]: training events of every item."""
+    result: FitResult
+    """How the training went."""
+
+    @classmethod
+    def from_model(cls, model: TwoTowerModel, result: FitResult) -> TwoTower:
+        """Encodes the catalogue and builds the index."""
+        inputs, vectors = model.catalogue()
+        return cls(
+            model=model,
+            item_inputs=inputs,
+            index=ItemIndex.build(vectors),
+            counts=model.counts.numpy(),
+            result=result,
+        )
+
+    def save(
+        self, path: Path | str, *, config: Mapping[str, Any], parents: Mapping[str, Artifact]
+    ) -> None:
+        """Writes the artefact.
+
+        Args:
+            path: where it shall stand.
+            config: what it was made with; `config["two_tower"]` is the TwoTowerConfig as a dict.
+            parents: the data and embeddings that it was made from.
+        """
+        seed = self.model.config.training.seed
+        with artifacts.writing(
+            path, kind=TWO_TOWER_KIND, config=config, seed=seed, parents=parents
+        ) as folder:
+            save_file(self.model.state_dict(), folder / "model.safetensors")
+            items = {
+                "inputs": self.item_inputs.contiguous(),
+                "vectors": self.index.vectors.contiguous(),
+            }
+            save_file(items, folder / "items.safetensors")
+            self.index.save(folder / "items.faiss")
+            np.save(folder / "counts.npy", self.counts, allow_pickle=False)
+            (folder / "training.json").write_text(json.dumps(asdict(self.result), indent=1))
+
+    @classmethod
+    def load(cls, path: Path | str) -> TwoTower:
+        """Reads an artefact of kind `two_tower` after verifying it.
+
+        Raises:
+            ArtifactError: it is missing, altered or of another kind.
+        """
+        artifact = artifacts.read(path, kind=TWO_TOWER_KIND)
+        config = two_tower_config(artifact.config["two_tower"])
+        counts = np.load(artifact.file("counts.npy"), allow_pickle=False)
+        weights = load_file(artifact.file("model.safetensors"))
+        items = load_file(artifact.file("items.safetensors"))
+        content_width = weights["content_projection.weight"].shape[1]
+        with torch.device("meta"):
+            model = TwoTowerModel(
+                torch.empty(len(counts), content_width), torch.empty(len(counts)), config
+            )
+        model.load_state_dict(weights, assign=True)
+        return cls(
+            model=model.eval(),
+            item_inputs=items["inputs"],
+            index=ItemIndex.load(items["vectors"], artifact.file("items.faiss")),
+            counts=counts,
+            result=FitResult(**json.loads(artifact.file("training.json").read_text())),
+        )
+
+
+class TwoTowerSource:
+    """Recommends the items whose vectors are nearest to the history's; the score is the cosine."""
+
+    name = "two_tower"
+
+    def __init__(self, two_tower: TwoTower) -> None:
+        self._two_tower = two_tower
+
+    @torch.inference_mode()
+    def recommend(self, requests: RequestBatch, k: int) -> Recommendations:
+        """The k nearest permitted items of each question; an empty history has a learned vector."""
+        parts = [
+            self._recommend(requests.rows(start, min(start + ROWS_AT_ONCE, len(requests))), k)
+            for start in range(0, max(len(requests), 1), ROWS_AT_ONCE)
+        ]
+        return Recommendations(
+            item_index=torch.cat([part.item_index for part in parts]),
+            score=torch.cat([part.score for part in parts]),
+            source=self.name,
+        )
+
+    def _recommend(self, requests: RequestBatch, k: int) -> Recommendations:
+        model, two_tower = self._two_tower.model, self._two_tower
+        user_vector = model.read_histories(requests.item_index, two_tower.item_inputs)
+        return two_tower.index.search(user_vector, requests.permitted, k, self.name)

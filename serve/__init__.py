@@ -1,0 +1,1 @@
+"""Programs for everything that answers; they are run, never imported."""

@@ -1,0 +1,150 @@
+"""Recommends the next items for a history, a known person, or a whole file of people."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+import genrec
+from genrec import console
+from genrec.errors import GenrecError, InputError
+from genrec.funnel import METHODS, Question, RecommendedList, Recommender, recommend_file
+
+STDERR = 2
+"""The file descriptor, which stays where it is while tests look at `sys.stderr`."""
+
+app = console.program(__doc__)
+
+
+@app.command()
+def recommend(
+    run: Annotated[Path, typer.Option(help="The run folder.")],
+    history: Annotated[
+        str | None,
+        typer.Option(help="Item ids, oldest first: a,b,c or a JSON list. '' for a new person."),
+    ] = None,
+    user: Annotated[
+        str | None, typer.Option(help="A user id; without --history, what the data knows of it.")
+    ] = None,
+    k: Annotated[int, typer.Option("-k", help="Items to recommend.")] = 10,
+    budget_ms: Annotated[
+        float | None, typer.Option(help="Milliseconds for the answer; no deadline without it.")
+    ] = None,
+    method: Annotated[str, typer.Option(help=f"One of {', '.join(METHODS)}.")] = "combined",
+    repeats: Annotated[
+        str | None, typer.Option(help="allow or mask; the data set's own policy without it.")
+    ] = None,
+    refit: Annotated[
+        bool | None,
+        typer.Option(
+            "--refit/--no-refit",
+            help="Train on all data first, or do not even use such models that are there.",
+        ),
+    ] = None,
+    histories: Annotated[
+        Path | None,
+        typer.Option(help="A table of user_id, item_id, and position or timestamp."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The Parquet file to write for it.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+) -> None:
+    one = history is not None or user is not None
+    if one == (histories is not None) or (histories is None) != (out is None):
+        raise InputError("give --history or --user, or else --histories together with --out")
+    if histories is not None and budget_ms is not None:
+        raise InputError("a file has no deadline; leave --budget-ms out")
+    items = None if history is None else item_ids(history)
+    if refit:
+        train_on_everything(run)
+    recommender = Recommender.load(
+        run, method=method, repeats=repeats, refit=refit, warm_up=budget_ms is not None
+    )
+    if histories is not None and out is not None:
+        write_file(recommender, histories, out, k, as_json)
+        return
+    question = Question(history=items, user_id=user)
+    found = recommender.answer(question, k=k, budget_ms=budget_ms)
+    if as_json:
+        console.say(json.dumps(as_tree(recommender, found), indent=1))
+    else:
+        show(recommender, found)
+
+
+def item_ids(text: str) -> list[str]:
+    """The ids in `a,b,c`, or in a JSON list where ids have commas in them."""
+    if not text.lstrip().startswith("["):
+        return [item_id.strip() for item_id in text.split(",") if item_id.strip()]
+    try:
+        ids = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"--history is no JSON list: {error}") from error
+    return [str(item_id) for item_id in ids]
+
+
+def train_on_everything(run: Path) -> None:
+    """Runs the training programs with --refit; what is up to date they leave as it is."""
+    paths = [str(Path(genrec.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    for program in ("generator", "two-tower", "ranker"):
+        words = ["genrec", "train", program, "--run", str(run), "--refit"]
+        # Its output goes to stderr, so that --json prints nothing but JSON.
+        done = subprocess.run(
+            [sys.executable, "-m", *words], env=environment, stdout=STDERR, check=False
+        )
+        if done.returncode:
+            raise GenrecError(f"`{' '.join(words)}` failed; its message stands above")
+
+
+def write_file(recommender: Recommender, histories: Path, out: Path, k: int, as_json: bool) -> None:
+    """Answers a whole file and says what was done."""
+    report = recommend_file(recommender, histories, out, k=k)
+    if as_json:
+        console.say(json.dumps({"out": str(out), **vars(report)}))
+    elif report.up_to_date:
+        console.say(f"{out} is up to date: {report.num_rows:,} rows")
+    else:
+        resumed = f", {report.num_resumed:,} of them earlier" if report.num_resumed else ""
+        console.say(f"{out}: {report.num_rows:,} rows for {report.num_users:,} people{resumed}")
+
+
+def as_tree(recommender: Recommender, found: RecommendedList) -> dict[str, object]:
+    """The answer as JSON values."""
+    return {
+        "served_by": found.served_by,
+        "refit": recommender.refit,
+        "total_ms": found.total_ms,
+        "stage_ms": dict(found.stage_ms),
+        "items": [
+            {key: value for key, value in vars(item).items() if key != "served_by"}
+            for item in found.items
+        ],
+    }
+
+
+def show(recommender: Recommender, found: RecommendedList) -> None:
+    """The answer for people."""
+    table = Table("", "item", "title", "score")
+    for item in found.items:
+        table.add_row(str(item.rank), item.item_id, item.title or "", f"{item.score:.4g}")
+    stages = ", ".join(f"{name} {taken:.1f}" for name, taken in found.stage_ms.items())
+    trained = "all data" if recommender.refit else "the training part of the data"
+    Console().print(table)
+    console.say(f"served by {found.served_by} in {found.total_ms:.1f} ms ({stages})")
+    console.say(f"models trained on {trained}")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Runs the program."""
+    console.run(app, argv)
+
+
+if __name__ == "__main__":
+    main()

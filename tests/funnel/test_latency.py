@@ -1,0 +1,90 @@
+"""Predictions follow what was seen, and a refused stage finds its way back."""
+
+from __future__ import annotations
+
+import pytest
+
+from genrec.funnel import Admission, LatencyConfig, LatencyPredictor, RequestSize, Verdict
+from genrec.funnel.latency import FIRST_WAIT
+from genrec.interactions import Histories, RequestBatch
+
+ONE = RequestSize(1, 8)
+
+
+def _predictor(times: list[float], size: RequestSize = ONE) -> LatencyPredictor:
+    predictor = LatencyPredictor(LatencyConfig(quantile=0.9, window=10))
+    for seconds in times:
+        predictor.observe("stage", size, seconds)
+    return predictor
+
+
+@pytest.mark.parametrize(("length", "bucket"), [(0, 1), (1, 1), (2, 2), (3, 4), (5, 8), (99, 64)])
+def test_history_lengths_fall_into_powers_of_two_up_to_the_longest(
+    length: int, bucket: int
+) -> None:
+    requests = RequestBatch.from_histories(Histories.from_lists([[0] * length]))
+    assert RequestSize.of(requests, longest_history=64) == RequestSize(1, bucket)
+
+
+def test_a_prediction_covers_the_quantile_of_what_was_seen() -> None:
+    assert _predictor([0.01 * i for i in range(1, 11)]).predict("stage", ONE) == pytest.approx(0.09)
+
+
+def test_a_single_time_predicts_itself() -> None:
+    assert _predictor([0.02]).predict("stage", ONE) == 0.02
+
+
+def test_only_the_window_is_remembered() -> None:
+    assert _predictor([9.0] * 10 + [0.01] * 10).predict("stage", ONE) == 0.01
+
+
+def test_a_smaller_request_is_judged_by_the_smallest_size_that_covers_it() -> None:
+    predictor = _predictor([0.05], RequestSize(1, 16))
+    predictor.observe("stage", RequestSize(4, 64), 0.5)
+    assert predictor.predict("stage", RequestSize(1, 2)) == 0.05
+    assert predictor.predict("stage", RequestSize(2, 2)) == 0.5
+
+
+def test_what_nothing_covers_has_no_prediction_and_is_refused() -> None:
+    predictor = _predictor([0.05])
+    assert predictor.predict("stage", RequestSize(2, 8)) is None
+    assert Admission(predictor).decide("stage", RequestSize(2, 8), 1e9) is Verdict.REFUSED
+    assert Admission(predictor).decide("other", ONE, 1e9) is Verdict.REFUSED
+
+
+def test_a_stage_is_admitted_up_to_exactly_its_predicted_time() -> None:
+    admission = Admission(_predictor([0.05]))
+    assert admission.decide("stage", ONE, 0.05) is Verdict.ADMITTED
+    assert admission.decide("stage", ONE, 0.0499) is Verdict.REFUSED
+
+
+def test_a_refused_stage_whose_fastest_time_fits_is_probed_after_the_wait() -> None:
+    admission = Admission(_predictor([0.01, 0.2]))
+    verdicts = [admission.decide("stage", ONE, 0.05) for _ in range(FIRST_WAIT + 1)]
+    assert verdicts == [Verdict.REFUSED] * FIRST_WAIT + [Verdict.PROBE]
+
+
+def test_a_stage_that_never_was_fast_enough_is_never_probed() -> None:
+    admission = Admission(_predictor([0.1, 0.2]))
+    verdicts = {admission.decide("stage", ONE, 0.05) for _ in range(10 * FIRST_WAIT)}
+    assert verdicts == {Verdict.REFUSED}
+
+
+def test_a_failed_probe_doubles_the_wait_and_is_not_remembered() -> None:
+    admission = Admission(_predictor([0.01, 0.2]))
+    admission.report("stage", ONE, Verdict.PROBE, 0.9, in_time=False)
+    verdicts = [admission.decide("stage", ONE, 0.05) for _ in range(2 * FIRST_WAIT + 1)]
+    assert verdicts.index(Verdict.PROBE) == 2 * FIRST_WAIT
+    assert admission.predictor.predict("stage", ONE) == 0.2
+
+
+def test_a_successful_probe_forgets_the_slowest_time() -> None:
+    admission = Admission(_predictor([0.01, 0.2]))
+    admission.report("stage", ONE, Verdict.PROBE, 0.02, in_time=True)
+    assert admission.decide("stage", ONE, 0.05) is Verdict.ADMITTED
+
+
+@pytest.mark.parametrize("quantile", [0.0, 1.1])
+def test_a_quantile_outside_its_range_is_refused(quantile: float) -> None:
+    with pytest.raises(ValueError, match="quantile"):
+        LatencyConfig(quantile=quantile)

@@ -1,0 +1,154 @@
+"""A whole file is answered, in parts, and a killed run goes on where it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from genrec.errors import DataError, InputError
+from genrec.funnel import Recommender, recommend_file
+from genrec.funnel.offline import read_questions
+from genrec.interactions import (
+    Catalogue,
+    Histories,
+    InteractionDataset,
+    Recommendations,
+    Repeats,
+    RequestBatch,
+)
+from tests.funnel.stubs import NUM_ITEMS, FakeClock, StubSource
+
+
+class MortalSource(StubSource):
+    """Counts the people it answered, and is killed after so many batches."""
+
+    people = 0
+    lives: int | None = None
+
+    def recommend(self, requests: RequestBatch, k: int) -> Recommendations:
+        if self.lives is not None:
+            if not self.lives:
+                raise KeyboardInterrupt
+            self.lives -= 1
+        self.people += len(requests)
+        return super().recommend(requests, k)
+
+
+@pytest.fixture
+def source() -> MortalSource:
+    return MortalSource("combined", FakeClock(), 0.0)
+
+
+@pytest.fixture
+def recommender(source: MortalSource) -> Recommender:
+    dataset = InteractionDataset(
+        name="small",
+        catalogue=Catalogue(pl.DataFrame({"item_id": [str(i) for i in range(NUM_ITEMS)]})),
+        user_ids=["ann"],
+        histories=Histories.from_lists([[0]]),
+        repeats=Repeats.MASK,
+        extra=pl.DataFrame(),
+    )
+    others = ("two_tower", "two_tower_ranked", "popularity")
+    stubs = {name: StubSource(name, FakeClock(), 0.0) for name in others}
+    return Recommender(dataset, {"combined": source, **stubs})
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Seven people; person i has had items i and 7, told in the wrong order of rows."""
+    rows = [(f"u{i}", str(item), place) for i in range(7) for place, item in ((1, 7), (0, i))]
+    path = tmp_path / "histories.csv"
+    pl.DataFrame(rows, schema=["user_id", "item_id", "position"], orient="row").write_csv(path)
+    return path
+
+
+def test_everybody_gets_a_list_in_the_order_of_the_file(
+    recommender: Recommender, file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.parquet"
+    report = recommend_file(recommender, file, out, k=2, batch_size=2, batches_per_part=1)
+    assert (report.num_users, report.num_rows, report.num_resumed) == (7, 14, 0)
+    table = pl.read_parquet(out)
+    assert table.columns == ["user_id", "item_id", "rank", "score", "served_by"]
+    assert table["user_id"].unique(maintain_order=True).to_list() == [f"u{i}" for i in range(7)]
+    assert table.filter(pl.col("user_id") == "u6")["item_id"].to_list() == ["5", "4"]
+    assert table["rank"].to_list() == [1, 2] * 7
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["histories.csv", "out.parquet"]
+
+
+def test_a_killed_run_goes_on_and_gives_the_same(
+    recommender: Recommender, source: MortalSource, file: Path, tmp_path: Path
+) -> None:
+    whole, resumed = tmp_path / "whole.parquet", tmp_path / "resumed.parquet"
+    recommend_file(recommender, file, whole, k=2, batch_size=1, batches_per_part=2)
+    source.people, source.lives = 0, 5
+    with pytest.raises(KeyboardInterrupt):
+        recommend_file(recommender, file, resumed, k=2, batch_size=1, batches_per_part=2)
+    assert not resumed.exists()
+    source.people, source.lives = 0, None
+    report = recommend_file(recommender, file, resumed, k=2, batch_size=1, batches_per_part=2)
+    assert report.num_resumed == 4
+    assert source.people == 3
+    assert pl.read_parquet(resumed).equals(pl.read_parquet(whole))
+
+
+def test_parts_of_another_job_are_not_used(
+    recommender: Recommender, source: MortalSource, file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.parquet"
+    source.lives = 5
+    with pytest.raises(KeyboardInterrupt):
+        recommend_file(recommender, file, out, k=2, batch_size=1, batches_per_part=2)
+    source.lives = None
+    report = recommend_file(recommender, file, out, k=3, batch_size=1, batches_per_part=2)
+    assert (report.num_resumed, report.num_rows) == (0, 21)
+
+
+def test_a_finished_file_is_not_made_again_unless_something_changed(
+    recommender: Recommender, source: MortalSource, file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.parquet"
+    recommend_file(recommender, file, out, k=2)
+    source.people = 0
+    assert recommend_file(recommender, file, out, k=2).up_to_date
+    assert source.people == 0
+    assert not recommend_file(recommender.using(repeats="allow"), file, out, k=2).up_to_date
+
+
+def test_rows_without_a_position_go_by_time(tmp_path: Path) -> None:
+    path = tmp_path / "histories.parquet"
+    rows = [("b", "2", 9), ("a", "1", 5), ("b", "3", 1), ("a", "0", 5)]
+    pl.DataFrame(rows, schema=["user_id", "item_id", "timestamp"], orient="row").write_parquet(path)
+    asked = [(question.user_id, list(question.history or [])) for question in read_questions(path)]
+    assert asked == [("b", ["3", "2"]), ("a", ["1", "0"])]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("user_id,item_id\na,1\n", "position"),
+        ("user_id,position\na,1\n", "item_id"),
+        ("user_id,item_id,position\na,,1\n", "null"),
+        ("user_id,item_id,position\n", "no rows"),
+    ],
+)
+def test_a_defective_file_is_refused_with_its_defects(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    path = tmp_path / "histories.csv"
+    path.write_text(text)
+    with pytest.raises(DataError, match=message) as refused:
+        read_questions(path)
+    assert "--drop" not in str(refused.value)
+
+
+def test_a_missing_file_and_a_wrong_ending_are_refused(
+    recommender: Recommender, file: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError):
+        recommend_file(recommender, tmp_path / "none.csv", tmp_path / "out.parquet")
+    with pytest.raises(InputError, match=r"\.parquet"):
+        recommend_file(recommender, file, tmp_path / "out.csv")

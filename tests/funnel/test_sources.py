@@ -1,0 +1,226 @@
+"""A run folder becomes sources, or says what it lacks; a real run answers through the face."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import genrec
+from genrec.__main__ import main as genrec_command
+from genrec.errors import ArtifactError, ArtifactMissingError, InputError
+from genrec.funnel import METHODS, Recommender, has_refit, load_sources, recommend_file
+from genrec.interactions import InteractionDataset
+
+
+@pytest.fixture
+def copied_run(tiny_run: Path, tmp_path: Path) -> Path:
+    """A run folder that a test may damage."""
+    return Path(shutil.copytree(tiny_run, tmp_path / "run"))
+
+
+@pytest.fixture(scope="module")
+def recommender(tiny_run: Path) -> Recommender:
+    return genrec.Recommender.load(tiny_run)
+
+
+def test_the_sources_come_in_the_order_of_the_tables(tiny_run: Path) -> None:
+    sources = load_sources(tiny_run)
+    assert tuple(sources) == METHODS
+    assert all(source.name == name for name, source in sources.items())
+
+
+def test_without_a_run_folder_the_demo_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactMissingError, match="genrec demo"):
+        load_sources(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("part", "command"),
+    [
+        ("data", "genrec data import"),
+        ("generator", "genrec train generator"),
+        ("two_tower", "genrec train two-tower"),
+        ("ranker", "genrec train ranker"),
+    ],
+)
+def test_a_missing_part_names_the_command_that_makes_it(
+    copied_run: Path, part: str, command: str
+) -> None:
+    shutil.rmtree(copied_run / part)
+    with pytest.raises(ArtifactMissingError, match=command):
+        load_sources(copied_run)
+
+
+@pytest.mark.parametrize("part", ["data", "generator", "two_tower", "ranker"])
+def test_a_missing_or_altered_file_is_found_before_it_is_parsed(
+    copied_run: Path, part: str
+) -> None:
+    file = max(
+        (each for each in (copied_run / part).rglob("*") if each.is_file()),
+        key=lambda each: (each.name != "manifest.json", each.stat().st_size),
+    )
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(ArtifactError, match="altered"):
+        load_sources(copied_run)
+    file.unlink()
+    with pytest.raises(ArtifactError, match="missing"):
+        load_sources(copied_run)
+
+
+def test_models_of_other_data_are_refused(
+    copied_run: Path, planted_data: InteractionDataset
+) -> None:
+    planted_data.save(copied_run / "data", source="another import")
+    with pytest.raises(ArtifactError, match="made from another data"):
+        load_sources(copied_run)
+
+
+def test_a_part_that_is_no_longer_needed_may_be_gone(copied_run: Path) -> None:
+    shutil.rmtree(copied_run / "embeddings")
+    assert load_sources(copied_run)
+
+
+def test_refit_models_serve_only_if_all_are_there(
+    copied_run: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert not has_refit(copied_run)
+    shutil.copytree(copied_run / "two_tower", copied_run / "refit" / "two_tower")
+    assert not has_refit(copied_run)
+    assert "is not used" in caplog.text
+    assert not Recommender.load(copied_run, warm_up=False).refit
+    with pytest.raises(ArtifactMissingError, match=r"train generator --run .* --refit"):
+        Recommender.load(copied_run, refit=True)
+    for name in ("generator", "ranker"):
+        shutil.copytree(copied_run / name, copied_run / "refit" / name)
+    assert Recommender.load(copied_run, warm_up=False).refit
+    assert not Recommender.load(copied_run, refit=False, warm_up=False).refit
+
+
+def test_the_next_of_the_chain_is_recommended(recommender: Recommender) -> None:
+    found = recommender.recommend(history=["i10", "i11", "i12"], k=5)
+    assert "i13" in [item.item_id for item in found]
+    assert [item.rank for item in found] == [1, 2, 3, 4, 5]
+    titles = {item.item_id: item.title for item in found}
+    assert titles["i13"] == "part 3 of series 1"
+    assert {item.served_by for item in found} == {"combined"}
+
+
+def test_another_order_gives_another_list(recommender: Recommender) -> None:
+    forth = recommender.recommend(history=["i10", "i31"], k=5)
+    back = recommender.recommend(history=["i31", "i10"], k=5)
+    assert [item.item_id for item in forth] != [item.item_id for item in back]
+
+
+def test_a_deadline_is_answered_by_whoever_fits(recommender: Recommender) -> None:
+    at_leisure = recommender.recommend(["i1"], budget_ms=60_000)
+    assert {item.served_by for item in at_leisure} == {"combined"}
+    in_no_time = recommender.recommend(["i1"], budget_ms=0.01)
+    assert {item.served_by for item in in_no_time} == {"popularity"}
+
+
+def test_loading_says_how_long_each_stage_takes(recommender: Recommender) -> None:
+    assert set(recommender.warm_up_ms) == {"combined", "two_tower_ranked", "two_tower"}
+    assert all(taken > 0 for taken in recommender.warm_up_ms.values())
+
+
+def test_an_unknown_method_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="two_tower_ranked"):
+        Recommender.load(tmp_path, method="magic")
+
+
+def test_a_file_of_people_is_answered_from_a_run(
+    tiny_run: Path, recommender: Recommender, tmp_path: Path
+) -> None:
+    histories, out = tmp_path / "histories.csv", tmp_path / "out.parquet"
+    histories.write_text("user_id,item_id,position\nnew,i10,0\nnew,i11,1\nother,i40,0\n")
+    recommend_file(recommender, histories, out, k=3)
+    rows = pl.read_parquet(out)
+    assert rows["user_id"].to_list() == ["new"] * 3 + ["other"] * 3
+    expected = [item.item_id for item in recommender.recommend(["i10", "i11"], k=3)]
+    assert rows["item_id"].to_list()[:3] == expected
+
+
+def _command(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    capsys.readouterr()
+    genrec_command(["recommend", *words])
+    return capsys.readouterr().out
+
+
+def test_the_command_prints_json_for_programs(
+    tiny_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--run", str(tiny_run), "--history", "i10, i11,i12", "-k", "2", "--json")
+    tree = json.loads(_command(capsys, *words))
+    assert tree["served_by"] == "combined"
+    assert not tree["refit"]
+    assert [item["rank"] for item in tree["items"]] == [1, 2]
+    assert set(tree["items"][0]) == {"rank", "item_id", "title", "score"}
+    assert tree["total_ms"] >= tree["stage_ms"]["combined"] > 0
+
+
+def test_the_command_prints_a_table_for_people(
+    tiny_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--run", str(tiny_run), "--user", "u0", "--method", "dense", "-k", "3")
+    text = _command(capsys, *words)
+    assert "of series" in text
+    assert "served by dense" in text
+    assert "training part of the data" in text
+
+
+def test_the_command_takes_a_json_history_and_a_budget(
+    tiny_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--history", '["i10", "i11"]', "--budget-ms", "60000", "--repeats", "allow", "--json")
+    assert len(json.loads(_command(capsys, "--run", str(tiny_run), *words))["items"]) == 10
+
+
+def test_the_command_answers_a_file_and_then_finds_it_up_to_date(
+    tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    histories, out = tmp_path / "histories.csv", tmp_path / "out.parquet"
+    histories.write_text("user_id,item_id,timestamp\nnew,i10,5\nother,i40,7\n")
+    words = ("--run", str(tiny_run), "--histories", str(histories), "--out", str(out))
+    assert "20 rows for 2 people" in _command(capsys, *words)
+    assert "up to date" in _command(capsys, *words)
+    assert json.loads(_command(capsys, *words, "--json"))["up_to_date"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["--history", "i1", "--histories", "file"],
+        ["--histories", "file"],
+        ["--history", "i1", "--out", "file"],
+        ["--histories", "f.csv", "--out", "o.parquet", "--budget-ms", "5"],
+        ["--history", "[1,"],
+        ["--history", "i1", "--method", "magic"],
+        ["--history", "i1", "-k", "0"],
+        ["--history", "i1", "--repeats", "perhaps"],
+        ["--user", "nobody"],
+    ],
+)
+def test_bad_words_are_one_message_and_exit_code_2(
+    tiny_run: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        genrec_command(["recommend", "--run", str(tiny_run), *words])
+    assert left.value.code == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(said) == 1
+
+
+@pytest.mark.slow
+def test_refit_trains_on_all_data_and_serves_it(
+    copied_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--run", str(copied_run), "--history", "i10,i11", "--refit", "--json")
+    assert json.loads(_command(capsys, *words))["refit"]
+    assert (copied_run / "refit" / "ranker").is_dir()
