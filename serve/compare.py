@@ -1,0 +1,175 @@
+"""Compares every way of recommending on the same people, and writes the report."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from genrec import artifacts, console
+from genrec.errors import ArtifactError, InputError
+from genrec.evaluation import (
+    REPORT_KIND,
+    CompareConfig,
+    compare,
+    comparison_table,
+    describe_environment,
+    headline,
+    save_report,
+)
+from genrec.funnel import load_sources
+from genrec.interactions import InteractionDataset, Protocol, split_histories
+from genrec.semantic_ids import SemanticIds
+
+PARENTS = ("data", "semantic_ids", "generator", "two_tower", "ranker")
+MODELS = ("generator", "two_tower", "ranker")
+LEAVE_LAST_OUT = str(Protocol.LEAVE_LAST_OUT)
+TABLE_WIDTH = 132
+"""Of the table where nobody says how wide the page is."""
+
+app = console.program(__doc__)
+
+
+@app.command()
+def compare_run(
+    run: Annotated[Path, typer.Option(help="The run folder.")],
+    budget_ms: Annotated[float, typer.Option(help="Milliseconds that one answer may take.")] = 50.0,
+    split: Annotated[
+        Protocol | None,
+        typer.Option(help="Must be the one that the run was trained with, which is the default."),
+    ] = None,
+    predictions: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FILE",
+            help="Lists of another model: Parquet with user_id, item_id, rank from 1. Repeatable.",
+        ),
+    ] = None,
+    latency_users: Annotated[
+        int, typer.Option(help="People who are answered under the enforced deadline.")
+    ] = 1000,
+    seed: Annotated[int, typer.Option(help="For samples, shuffles and resamples.")] = 0,
+    force: Annotated[bool, typer.Option(help="Measure anew even if nothing has changed.")] = False,
+) -> None:
+    files = prediction_files(predictions or [])
+    parents = {name: artifacts.read(run / name, kind=name) for name in PARENTS}
+    config = CompareConfig(
+        history=longest_history(parents["generator"]),
+        budget_ms=budget_ms,
+        deadline_users=latency_users,
+        seed=seed,
+    )
+    protocol = trained_split(parents, split)
+    folder = run / "report"
+    ingredients: dict[str, Any] = {
+        "compare": asdict(config),
+        "split": str(protocol),
+        "predictions": {name: sha256(file) for name, file in files.items()},
+    }
+    if not force and artifacts.is_current(
+        folder, kind=REPORT_KIND, config=ingredients, seed=seed, parents=parents
+    ):
+        show(json.loads((folder / "report.json").read_text(encoding="utf-8")))
+        console.say(f"{folder} is up to date; --force measures anew")
+        return
+    dataset = InteractionDataset.load(run / "data")
+    report = compare(
+        dataset,
+        split_histories(dataset.histories, protocol),
+        load_sources(run),
+        config,
+        predictions=files,
+    )
+    report |= {
+        "environment": describe_environment(["genrec", "compare", *sys.argv[1:]]),
+        "semantic_ids": SemanticIds.load(run / "semantic_ids").health.to_json(),
+    }
+    save_report(folder, report, config=ingredients, seed=seed, parents=parents)
+    show(report)
+    console.say(f"wrote {folder / 'report.json'}\nwrote {folder / 'report.html'}")
+
+
+def prediction_files(options: list[str]) -> dict[str, Path]:
+    """NAME=FILE, taken apart.
+
+    Raises:
+        InputError: an option without a name or a file, a name twice, a file that is not there.
+    """
+    files: dict[str, Path] = {}
+    for option in options:
+        name, _, file = option.partition("=")
+        if not name or not file:
+            raise InputError(f"--predictions takes NAME=FILE, got {option!r}")
+        if name in files:
+            raise InputError(f"--predictions names {name!r} twice; give each file its own name")
+        if not Path(file).is_file():
+            raise InputError(f"--predictions {name}: there is no file {file}")
+        files[name] = Path(file)
+    return files
+
+
+def trained_split(parents: Mapping[str, artifacts.Artifact], asked: Protocol | None) -> Protocol:
+    """The split that the models of a run were trained with.
+
+    A model that names none is one of a program that knows only leave-last-out.
+
+    Raises:
+        ArtifactError: they were trained with different ones, or on all data.
+        InputError: another one is asked for; its test events may have been trained on.
+    """
+    configs = {name: parents[name].config for name in MODELS}
+    refitted = [name for name, config in configs.items() if config.get("refit")]
+    if refitted:
+        raise ArtifactError(
+            f"{', '.join(refitted)} learned from all data, the test events too, and cannot be "
+            "measured; train without --refit"
+        )
+    found = {name: config.get("split", LEAVE_LAST_OUT) for name, config in configs.items()}
+    if len(set(found.values())) > 1:
+        raise ArtifactError(
+            f"the models of this run were not trained with one split: {found}; train them again"
+        )
+    trained = Protocol(found[MODELS[0]])
+    if asked not in (None, trained):
+        raise InputError(
+            f"the run was trained with {trained}; with {asked} it would be tested on what it "
+            f"has learned. Leave --split out, or train another run with --split {asked}"
+        )
+    return trained
+
+
+def longest_history(generator: artifacts.Artifact) -> int:
+    """Events that the models of a run read at most."""
+    return int(json.loads(generator.file("config.json").read_text(encoding="utf-8"))["history"])
+
+
+def sha256(file: Path) -> str:
+    """What names the content of a file."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def show(report: Mapping[str, Any]) -> None:
+    """Prints the table and the findings."""
+    page = Console()
+    if not page.is_terminal:
+        page = Console(width=TABLE_WIDTH)
+    page.print(comparison_table(report))
+    for sentence in headline(report):
+        page.print(f"- {sentence}", highlight=False, markup=False)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Runs the program."""
+    console.run(app, argv)
+
+
+if __name__ == "__main__":
+    main()
