@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -46,7 +47,8 @@ def run(app: typer.Typer, argv: Sequence[str] | None = None) -> None:
         command.help = app.info.help
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        command(args=arguments, prog_name=_called_as)
+        with _log_shown():
+            command(args=arguments, prog_name=_called_as)
     except GenrecError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(EXIT_USER_ERROR) from None
@@ -55,6 +57,21 @@ def run(app: typer.Typer, argv: Sequence[str] | None = None) -> None:
             print("interrupted; run the same command again to go on", file=sys.stderr)
         if left.code:
             raise
+
+
+@contextmanager
+def _log_shown() -> Iterator[None]:
+    """Inside it, what the library logs is shown on stderr, a line a message."""
+    logger = logging.getLogger("genrec")
+    handler = logging.StreamHandler(sys.stderr)
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 @contextmanager
@@ -81,7 +98,7 @@ class Progress(Protocol):
 
 
 @contextmanager
-def progress(label: str, total: int | None = None) -> Iterator[Progress]:
+def progress(label: str, total: int | None = None, done: int = 0) -> Iterator[Progress]:
     """Shows how far a loop is, how fast, and the time left: a bar, or lines where none can be.
 
     On a terminal it is a bar on stderr; into a file or pipe, a plain line at most every 15 s.
@@ -89,14 +106,15 @@ def progress(label: str, total: int | None = None) -> Iterator[Progress]:
     Args:
         label: what is being done.
         total: steps in all; None where that is not known.
+        done: steps that an interrupted run has done already; the rate leaves them out.
     """
     console = Console(stderr=True)
     if console.is_terminal:
         with _bar(console) as bar:
-            task = bar.add_task(label, total=total, note="")
+            task = bar.add_task(label, total=total, completed=done, note="")
             yield lambda steps=1, note="": bar.update(task, advance=steps, note=note)
     else:
-        lines = _Lines(label, total, sys.stderr)
+        lines = _Lines(label, total, done, sys.stderr)
         yield lines
         lines.finish()
 
@@ -124,9 +142,9 @@ def _bar(console: Console) -> rich_progress.Progress:
 class _Lines:
     """Progress where no bar can be drawn."""
 
-    def __init__(self, label: str, total: int | None, stream: TextIO) -> None:
+    def __init__(self, label: str, total: int | None, done: int, stream: TextIO) -> None:
         self.label, self.total, self.stream = label, total, stream
-        self.done = 0
+        self.done = self.before = done
         self.started = self.last_line = time.monotonic()
 
     def __call__(self, steps: int = 1, note: str = "") -> None:
@@ -141,7 +159,7 @@ class _Lines:
         self._print(f"{self.done:,} done in {_duration(seconds)}")
 
     def _state(self, seconds: float) -> str:
-        rate = self.done / seconds
+        rate = (self.done - self.before) / seconds
         if not self.total:
             return f"{self.done:,}, {rate:,.1f}/s"
         share = f"{self.done:,} of {self.total:,} ({self.done / self.total:.0%})"

@@ -16,7 +16,7 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 
-from genrec.console import progress
+from genrec.console import Progress, progress
 from genrec.training.checkpoints import TrainingState, Weights, load_checkpoint, save_checkpoint
 
 __all__ = ["Batches", "FitResult", "TrainingConfig", "fit"]
@@ -146,8 +146,8 @@ class _Run:
     def fit(self, validate: Callable[[], dict[str, float]] | None, metric: str) -> FitResult:
         """Epoch after epoch until the end or until patience is over."""
         steps = self.config.num_epochs * len(self.batches)
-        with progress(self.label, steps) as advance:
-            advance(self.state.epoch * len(self.batches) + self.state.batch)
+        done = self.state.epoch * len(self.batches) + self.state.batch
+        with progress(self.label, steps, done) as advance:
             while self.state.epoch < self.config.num_epochs and not self._out_of_patience():
                 self._train_epoch(advance)
                 self._close_epoch(validate, metric)
@@ -165,7 +165,7 @@ class _Run:
     def _out_of_patience(self) -> bool:
         return self.state.epoch - self.state.best_epoch >= self.config.patience
 
-    def _train_epoch(self, advance: Callable[[int], None]) -> None:
+    def _train_epoch(self, advance: Progress) -> None:
         self.wrapped.train()
         own = islice(
             self.batches.epoch(self.state.epoch),
@@ -176,9 +176,12 @@ class _Run:
         for batch in islice(own, self.state.batch, None):
             self.state.loss_sum += self._step(batch)
             self.state.batch += 1
-            advance(self.accelerator.num_processes)
+            advance(self.accelerator.num_processes, self._note())
             if time.monotonic() - self.last_save > self.config.checkpoint_seconds:
                 self._save()
+
+    def _note(self) -> str:
+        return f"epoch {self.state.epoch + 1}, loss {self.state.loss_sum / self.state.batch:.3f}"
 
     def _step(self, batch: dict[str, Tensor]) -> float:
         done = self.state.epoch + self.state.batch * self._shares_per_batch()
@@ -224,9 +227,8 @@ class _Run:
         self._tick()
         state.curve.append({**entry, "seconds": state.train_seconds})
         self.accelerator.log(entry, step=state.epoch)
-        logger.info(
-            "%s: %s", self.label, ", ".join(f"{name} {value:.4g}" for name, value in entry.items())
-        )
+        figures = ", ".join(f"{name} {value:.4g}" for name, value in entry.items())
+        logger.info("%s: %s", self.label, figures)
 
     def _tick(self) -> None:
         now = time.monotonic()

@@ -33,7 +33,6 @@ def as_gpt2(model: GenerativeRecommender) -> GPT2Model:
             n_layer=config.encoder_layers,
             n_head=config.num_heads,
             activation_function="gelu_new",
-            attn_implementation="eager",
         )
     )
     weights: dict[str, Tensor] = {
@@ -60,7 +59,8 @@ def as_gpt2(model: GenerativeRecommender) -> GPT2Model:
     missing, unexpected = twin.load_state_dict(weights, strict=False)
     assert not unexpected
     assert not [name for name in missing if not name.endswith(("attn.bias", "masked_bias"))]
-    return twin.eval()
+    twin.train(False)
+    return twin
 
 
 def test_the_encoder_is_gpt2s(model: GenerativeRecommender) -> None:

@@ -147,4 +147,4 @@ def test_the_learning_rate_climbs_then_falls() -> None:
 @pytest.mark.parametrize("field", ["num_epochs", "learning_rate", "patience"])
 def test_settings_that_cannot_be_are_refused(field: str) -> None:
     with pytest.raises(ValueError, match=f"{field} must be above 0, got 0"):
-        TrainingConfig(**{field: 0})  # type: ignore[arg-type]
+        TrainingConfig(**{field: 0})
