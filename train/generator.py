@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from accelerate import PartialState
 
 from genrec import artifacts, console
 from genrec.embeddings import EMBEDDINGS_KIND, ItemEmbeddings
@@ -84,6 +85,8 @@ def train(
         work_dir=work_dir,
         identity={**config, "parents": {name: each.digest for name, each in parents.items()}},
     )
+    if not PartialState().is_main_process:
+        return
     if refit:
         model.config.combination_weight = load_generator(
             run / "generator"

@@ -82,7 +82,9 @@ class PrefixTrie:
         return [int(starts.numel()) - 1 for starts in self.first_leaf]
 
     def to(self, device: torch.device) -> PrefixTrie:
-        """Moves the tables to a device, in place."""
+        """Moves the tables to a device, in place; nothing happens where they are there."""
+        if self.leaf_item.device == device:
+            return self
         self.leaf_item = self.leaf_item.to(device)
         self.path_of_item = self.path_of_item.to(device)
         self.first_leaf = [table.to(device) for table in self.first_leaf]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, cast
 
 import torch
@@ -55,6 +54,7 @@ class GenerativeRecommender(PreTrainedModel):
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__(config)
+        self._trie: PrefixTrie | None = None
         width, heads = config.width, config.num_heads
         shape = (config.num_items, config.num_levels)
         self.register_buffer("codes", torch.zeros(shape, dtype=torch.int32))
@@ -93,10 +93,12 @@ class GenerativeRecommender(PreTrainedModel):
         """The blocks over the codes, first to last."""
         return [cast(Block, block) for block in self.decoder]
 
-    @cached_property
+    @property
     def trie(self) -> PrefixTrie:
-        """The catalogue's prefixes, from the codes the model was saved with."""
-        return PrefixTrie(self.codes.cpu().numpy()).to(self.device)
+        """The prefixes of the codes that the model was saved with, where its weights are."""
+        if self._trie is None:
+            self._trie = PrefixTrie(self.codes.cpu().numpy())
+        return self._trie.to(self.device)
 
     @property
     def device(self) -> torch.device:

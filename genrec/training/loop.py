@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -147,7 +148,7 @@ class _Run:
         """Epoch after epoch until the end or until patience is over."""
         steps = self.config.num_epochs * len(self.batches)
         done = self.state.epoch * len(self.batches) + self.state.batch
-        with progress(self.label, steps, done) as advance:
+        with self._progress(steps, done) as advance:
             while self.state.epoch < self.config.num_epochs and not self._out_of_patience():
                 self._train_epoch(advance)
                 self._close_epoch(validate, metric)
@@ -162,23 +163,34 @@ class _Run:
             train_seconds=self.state.train_seconds,
         )
 
+    def _progress(self, steps: int, done: int) -> AbstractContextManager[Progress]:
+        """A progress bar on one process; the others work in silence."""
+        if self.accelerator.is_local_main_process:
+            return progress(self.label, steps, done)
+        return nullcontext(_silence)
+
     def _out_of_patience(self) -> bool:
         return self.state.epoch - self.state.best_epoch >= self.config.patience
 
     def _train_epoch(self, advance: Progress) -> None:
         self.wrapped.train()
-        own = islice(
-            self.batches.epoch(self.state.epoch),
-            self.accelerator.process_index,
-            None,
-            self.accelerator.num_processes,
-        )
-        for batch in islice(own, self.state.batch, None):
+        for batch in islice(self._own_batches(), self.state.batch, None):
             self.state.loss_sum += self._step(batch)
             self.state.batch += 1
             advance(self.accelerator.num_processes, self._note())
             if time.monotonic() - self.last_save > self.config.checkpoint_seconds:
                 self._save()
+
+    def _own_batches(self) -> Iterator[dict[str, Tensor]]:
+        """This process's share of the epoch: of every full round of batches, one a process.
+
+        What is left of an epoch is dropped, because processes with an unequal number of steps
+        would wait for each other for ever.
+        """
+        batches = self.batches.epoch(self.state.epoch)
+        processes = self.accelerator.num_processes
+        while len(together := list(islice(batches, processes))) == processes:
+            yield together[self.accelerator.process_index]
 
     def _note(self) -> str:
         return f"epoch {self.state.epoch + 1}, loss {self.state.loss_sum / self.state.batch:.3f}"
@@ -228,7 +240,8 @@ class _Run:
         state.curve.append({**entry, "seconds": state.train_seconds})
         self.accelerator.log(entry, step=state.epoch)
         figures = ", ".join(f"{name} {value:.4g}" for name, value in entry.items())
-        logger.info("%s: %s", self.label, figures)
+        if self.accelerator.is_local_main_process:
+            logger.info("%s: %s", self.label, figures)
 
     def _tick(self) -> None:
         now = time.monotonic()
@@ -247,6 +260,10 @@ class _Run:
                 optimizer=self.optimizer,
             )
         self.last_save = time.monotonic()
+
+
+def _silence(steps: int = 1, note: str = "") -> None:  # noqa: ARG001 (keeps Progress)
+    """The progress of a process that shows none."""
 
 
 def learning_rate_at(share: float, config: TrainingConfig) -> float:
