@@ -262,7 +262,7 @@ class _Run:
         self.last_save = time.monotonic()
 
 
-def _silence(steps: int = 1, note: str = "") -> None:  # noqa: ARG001 (keeps Progress)
+def _silence(steps: int = 1, note: str = "") -> None:
     """The progress of a process that shows none."""
 
 
