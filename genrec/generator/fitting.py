@@ -51,7 +51,7 @@ class GeneratorTraining:
     """Events a batch, padding included."""
     training: TrainingConfig = field(
         default_factory=lambda: TrainingConfig(
-            num_epochs=20, learning_rate=1.5e-3, weight_decay=0.05, patience=4
+            num_epochs=15, learning_rate=1.5e-3, weight_decay=0.05, patience=4
         )
     )
     """Epochs, learning rate, seed."""
