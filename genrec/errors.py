@@ -14,6 +14,7 @@ __all__ = [
     "InputError",
     "MissingDependencyError",
     "Problem",
+    "TrainingError",
     "UnknownItemError",
 ]
 
@@ -40,6 +41,10 @@ class ArtifactMissingError(ArtifactError, FileNotFoundError):
 
 class DeadlineExceededError(GenrecError):
     """A stage saw that its time was up and stopped; the funnel answers with what it has."""
+
+
+class TrainingError(GenrecError):
+    """A training that cannot go on: its loss is no longer a number."""
 
 
 class MissingDependencyError(GenrecError, ImportError):

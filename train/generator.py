@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated
 
-import typer
 from accelerate import PartialState
 
 from genrec import artifacts, console
@@ -34,6 +32,17 @@ from genrec.interactions import (
 from genrec.semantic_ids import SEMANTIC_IDS_KIND, SemanticIds
 from genrec.training import FitResult, discard_checkpoint
 
+from .common import (
+    EpochsOption,
+    ForceOption,
+    RefitOption,
+    RunOption,
+    SeedOption,
+    SplitOption,
+    home_of,
+    nothing_to_do,
+)
+
 VALIDATION_QUESTIONS = 3000
 
 app = console.program(__doc__)
@@ -41,19 +50,14 @@ app = console.program(__doc__)
 
 @app.command()
 def train(
-    run: Annotated[Path, typer.Option(help="The run folder: data/, embeddings/, semantic_ids/.")],
-    epochs: Annotated[int | None, typer.Option(help="Epochs at most.", min=1)] = None,
-    seed: Annotated[int, typer.Option(help="Of initial weights, order and dropout.")] = 0,
-    split: Annotated[
-        Protocol, typer.Option(help="What training, validation and test are.")
-    ] = Protocol.LEAVE_LAST_OUT,
-    refit: Annotated[
-        bool,
-        typer.Option(help="Train on all data, as many epochs as validation chose (RUN/refit)."),
-    ] = False,
-    force: Annotated[bool, typer.Option(help="Train again, whatever is there.")] = False,
+    run: RunOption,
+    epochs: EpochsOption = None,
+    seed: SeedOption = 0,
+    split: SplitOption = Protocol.LEAVE_LAST_OUT,
+    refit: RefitOption = False,
+    force: ForceOption = False,
 ) -> None:
-    home = run / "refit" if refit else run
+    home = home_of(run, refit)
     out, work_dir = home / "generator", home / "work" / "generator"
     parents = {
         "data": artifacts.read(run / "data", kind=DATA_KIND),
@@ -64,13 +68,10 @@ def train(
         GeneratorTraining(), epochs or (epochs_chosen(run) if refit else None), seed
     )
     config = {"generator": asdict(settings), "split": str(split), "refit": refit}
-    if not force and artifacts.is_current(
-        out, kind=GENERATOR_KIND, config=config, seed=seed, parents=parents
+    if nothing_to_do(
+        out, work_dir, kind=GENERATOR_KIND, config=config, seed=seed, parents=parents, force=force
     ):
-        console.say(f"{out} is up to date")
         return
-    if force:
-        discard_checkpoint(work_dir)
     dataset = InteractionDataset.load(run / "data")
     ids = SemanticIds.load(run / "semantic_ids")
     parts = split_histories(dataset.histories, split)

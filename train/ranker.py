@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from genrec import artifacts, console
 from genrec.embeddings import EMBEDDINGS_KIND, ItemEmbeddings
@@ -22,23 +18,28 @@ from genrec.ranking import RANKER_KIND, Ranker, RankerConfig
 from genrec.retrieval import TWO_TOWER_KIND, TwoTower
 from genrec.training import discard_checkpoint
 
+from .common import (
+    ForceOption,
+    RefitOption,
+    RunOption,
+    SeedOption,
+    SplitOption,
+    home_of,
+    nothing_to_do,
+)
+
 app = console.program(__doc__)
 
 
 @app.command()
 def train(
-    run: Annotated[Path, typer.Option(help="The run folder, with its two_tower/.")],
-    seed: Annotated[int, typer.Option(help="Of the features and questions drawn.")] = 0,
-    split: Annotated[
-        Protocol, typer.Option(help="What training, validation and test are.")
-    ] = Protocol.LEAVE_LAST_OUT,
-    refit: Annotated[
-        bool,
-        typer.Option(help="Train on all data, as many trees as validation chose (RUN/refit)."),
-    ] = False,
-    force: Annotated[bool, typer.Option(help="Train again, whatever is there.")] = False,
+    run: RunOption,
+    seed: SeedOption = 0,
+    split: SplitOption = Protocol.LEAVE_LAST_OUT,
+    refit: RefitOption = False,
+    force: ForceOption = False,
 ) -> None:
-    home = run / "refit" if refit else run
+    home = home_of(run, refit)
     out, work_dir = home / "ranker", home / "work" / "ranker"
     parents = {
         "data": artifacts.read(run / "data", kind=DATA_KIND),
@@ -50,13 +51,10 @@ def train(
         num_trees = int(Ranker.load(run / "ranker").result["num_trees"])
         ranker_config = replace(ranker_config, num_trees=num_trees)
     config = {"ranker": asdict(ranker_config), "split": str(split), "refit": refit}
-    if not force and artifacts.is_current(
-        out, kind=RANKER_KIND, config=config, seed=seed, parents=parents
+    if nothing_to_do(
+        out, work_dir, kind=RANKER_KIND, config=config, seed=seed, parents=parents, force=force
     ):
-        console.say(f"{out} is up to date")
         return
-    if force:
-        discard_checkpoint(work_dir)
     dataset = InteractionDataset.load(run / "data")
     parts = split_histories(dataset.histories, split)
     ranker = train_ranker(

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from genrec import artifacts, console
 from genrec.embeddings import EMBEDDINGS_KIND, ItemEmbeddings
@@ -20,6 +17,17 @@ from genrec.interactions import (
 from genrec.retrieval import TWO_TOWER_KIND, TwoTower, TwoTowerConfig, fit_two_tower
 from genrec.training import discard_checkpoint
 
+from .common import (
+    EpochsOption,
+    ForceOption,
+    RefitOption,
+    RunOption,
+    SeedOption,
+    SplitOption,
+    home_of,
+    nothing_to_do,
+)
+
 VALIDATION_QUESTIONS = 6000
 
 app = console.program(__doc__)
@@ -27,19 +35,14 @@ app = console.program(__doc__)
 
 @app.command()
 def train_two_tower(
-    run: Annotated[Path, typer.Option(help="The run folder, with data/ and embeddings/.")],
-    epochs: Annotated[int | None, typer.Option(help="Epochs at most.", min=1)] = None,
-    seed: Annotated[int, typer.Option(help="Of initial weights, order and dropout.")] = 0,
-    split: Annotated[
-        Protocol, typer.Option(help="What training, validation and test are.")
-    ] = Protocol.LEAVE_LAST_OUT,
-    refit: Annotated[
-        bool,
-        typer.Option(help="Train on all data, as many epochs as validation chose (RUN/refit)."),
-    ] = False,
-    force: Annotated[bool, typer.Option(help="Train again, whatever is there.")] = False,
+    run: RunOption,
+    epochs: EpochsOption = None,
+    seed: SeedOption = 0,
+    split: SplitOption = Protocol.LEAVE_LAST_OUT,
+    refit: RefitOption = False,
+    force: ForceOption = False,
 ) -> None:
-    home = run / "refit" if refit else run
+    home = home_of(run, refit)
     out, work_dir = home / "two_tower", home / "work" / "two_tower"
     parents = {
         "data": artifacts.read(run / "data", kind=DATA_KIND),
@@ -47,13 +50,10 @@ def train_two_tower(
     }
     model = with_epochs(TwoTowerConfig(), epochs or (epochs_chosen(run) if refit else None), seed)
     config = {"two_tower": asdict(model), "split": str(split), "refit": refit}
-    if not force and artifacts.is_current(
-        out, kind=TWO_TOWER_KIND, config=config, seed=seed, parents=parents
+    if nothing_to_do(
+        out, work_dir, kind=TWO_TOWER_KIND, config=config, seed=seed, parents=parents, force=force
     ):
-        console.say(f"{out} is up to date")
         return
-    if force:
-        discard_checkpoint(work_dir)
     dataset = InteractionDataset.load(run / "data")
     parts = split_histories(dataset.histories, split)
     two_tower = fit_two_tower(

@@ -18,6 +18,7 @@ from accelerate.utils import set_seed
 from torch import Tensor, nn
 
 from genrec.console import Progress, progress
+from genrec.errors import TrainingError
 from genrec.training.checkpoints import TrainingState, Weights, load_checkpoint, save_checkpoint
 
 __all__ = ["Batches", "FitResult", "TrainingConfig", "fit"]
@@ -104,6 +105,10 @@ def fit(
         label: what the progress bar says.
         identity: what else makes this training this one (digests of data, model settings): a
             checkpoint with another identity is not continued.
+
+    Raises:
+        TrainingError: the loss is no longer a number.
+        ArtifactError: the checkpoint was altered.
     """
     return _Run(model, batches, config, work_dir, label, identity or {}).fit(validate, metric)
 
@@ -208,7 +213,7 @@ class _Run:
         self.optimizer.zero_grad()
         loss = float(output.loss.detach())
         if not math.isfinite(loss):
-            raise FloatingPointError(
+            raise TrainingError(
                 f"{self.label}: the loss became {loss} in epoch {self.state.epoch + 1}, batch "
                 f"{self.state.batch + 1}; lower the learning rate ({self.config.learning_rate})"
             )

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from genrec.errors import ArtifactError
+from genrec.errors import ArtifactError, TrainingError
 from genrec.training import TrainingConfig, discard_checkpoint, fit
 from genrec.training.loop import learning_rate_at
 
@@ -131,7 +131,7 @@ def test_a_loss_that_is_not_a_number_stops_with_the_place(tmp_path: Path) -> Non
         def forward(self, x: Tensor) -> Output:
             return Output(loss=super().forward(x).loss * float("nan"))
 
-    with pytest.raises(FloatingPointError, match="epoch 1, batch 1; lower the learning rate"):
+    with pytest.raises(TrainingError, match="epoch 1, batch 1; lower the learning rate"):
         fit(Broken(), Points(), CONFIG, validate=None, metric="", work_dir=tmp_path, label="x")
 
 

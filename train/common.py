@@ -1,0 +1,52 @@
+"""What the training programs share: their options, and when there is nothing to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from genrec import artifacts, console
+from genrec.artifacts import Artifact
+from genrec.interactions import Protocol
+from genrec.training import discard_checkpoint
+
+RunOption = Annotated[Path, typer.Option(help="The run folder; says what is missing in it.")]
+EpochsOption = Annotated[int | None, typer.Option(help="Epochs at most.", min=1)]
+SeedOption = Annotated[int, typer.Option(help="Of everything that is drawn.")]
+SplitOption = Annotated[Protocol, typer.Option(help="What training, validation and test are.")]
+RefitOption = Annotated[
+    bool,
+    typer.Option(help="Train on all data, as long as validation chose; written to RUN/refit."),
+]
+ForceOption = Annotated[bool, typer.Option(help="Train again, whatever is there.")]
+
+
+def home_of(run: Path, refit: bool) -> Path:
+    """Where the models of a run stand: in it, or in its `refit/`."""
+    return run / "refit" if refit else run
+
+
+def nothing_to_do(
+    out: Path,
+    work_dir: Path,
+    *,
+    kind: str,
+    config: Mapping[str, Any],
+    seed: int,
+    parents: Mapping[str, Artifact],
+    force: bool,
+) -> bool:
+    """Whether the model at `out` was made from just this, which is then said.
+
+    With `force` it never is, and an interrupted training is forgotten.
+    """
+    if force:
+        discard_checkpoint(work_dir)
+        return False
+    current = artifacts.is_current(out, kind=kind, config=config, seed=seed, parents=parents)
+    if current:
+        console.say(f"{out} is up to date")
+    return current
