@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -64,6 +65,8 @@ def recommend(
     items = None if history is None else item_ids(history)
     if refit:
         train_on_everything(run)
+    if histories is None:
+        torch.set_num_threads(1)  # a small product on two threads waits for whoever holds a core
     recommender = Recommender.load(
         run, method=method, repeats=repeats, refit=refit, warm_up=budget_ms is not None
     )

@@ -152,12 +152,12 @@ class Recommender:
         if warm_up:
             recommender.warm_up()
         log.info(
-            "%s loaded in %.1f s: %s, trained on %s; predicted ms: %s",
+            "%s loaded in %.1f s: %s, trained on %s%s",
             run,
             time.perf_counter() - started,
             method,
             "all data" if refit else "the training part of the data",
-            recommender.warm_up_ms,
+            "".join(f"; {name} takes {ms:.1f} ms" for name, ms in recommender.warm_up_ms.items()),
         )
         return recommender
 
