@@ -30,7 +30,8 @@ def table(report: dict[str, Any]) -> str:
         f"{'left out' if report['repeats'] == 'mask' else 'allowed'}, history {report['history']}"
     )
     rows = [row(name, method) for name, method in report["methods"].items()]
-    columns = [*COLUMNS, f"R@10 in {report['budget_ms']:g} ms"]
+    in_budget = f"R@10 in {report['budget_ms']:g} ms ({report['deadline_users']:,} people)"
+    columns = [*COLUMNS, in_budget]
     head = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
     return "\n".join([title, "", *head, *rows])
 
