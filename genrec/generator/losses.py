@@ -34,6 +34,7 @@ def full_softmax_loss(queries: Tensor, items: Tensor, target: Tensor) -> Tensor:
 class _FullSoftmaxLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, queries: Tensor, items: Tensor, target: Tensor) -> Tensor:
+        """The loss; the gradients of both inputs are made on the way and kept for `backward`."""
         rows = max(queries.shape[0], 1)
         total = queries.new_zeros(())
         query_grad, item_grad = torch.zeros_like(queries), torch.zeros_like(items)
