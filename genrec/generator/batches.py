@@ -17,7 +17,7 @@ __all__ = ["WindowBatches", "window_start"]
 IntArray = npt.NDArray[np.int64]
 BATCHES_SORTED_TOGETHER = 32
 WINDOWS_PER_OPENING = 16
-"""One window in so many also asks for its first item, of the state before any event."""
+"""One window in so many also asks for the item it begins with, of the state before any event."""
 
 
 def window_start(lengths: IntArray, history: int) -> IntArray:

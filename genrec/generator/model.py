@@ -173,7 +173,7 @@ class GenerativeRecommender(PreTrainedModel):
         Args:
             item_index: int64 [B, T], NO_ITEM behind the end.
             target: int64 [B, T]: what came next, NO_ITEM where nothing is asked.
-            opening: int64 [F]: first items of histories, asked of the empty state.
+            opening: int64 [F]: items that windows begin with, asked of the empty state.
         """
         tables = self.item_tables()
         states = self.encode(tables, item_index)

@@ -52,7 +52,7 @@ def test_an_epoch_is_the_same_whenever_it_is_asked_for() -> None:
     assert shapes[0] != shapes[1] or not all(map(torch.equal, first, other))
 
 
-def test_openings_are_first_items() -> None:
+def test_openings_are_the_items_that_windows_begin_with() -> None:
     histories = Histories.from_lists([[7, 1, 2], [9, 3, 4], [8, 5, 6]])
     batches = WindowBatches(histories, history=4, tokens=100, seed=0)
     (batch,) = batches.epoch(0)
