@@ -5,19 +5,21 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from typing import Protocol
+from typing import Protocol, TypeVar, cast
 
 import pytest
 import torch
 from torch import Tensor
 
+Result = TypeVar("Result", Tensor, tuple[Tensor, Tensor])
+
 
 class RunKernel(Protocol):
-    """Calls a public kernel function on the Triton backend; tensors come and go on the CPU."""
+    """Calls a kernel's function on the Triton backend; tensors come and go on the CPU."""
 
     def __call__(
-        self, function: Callable[..., Tensor], *tensors: Tensor, **options: object
-    ) -> Tensor:
+        self, function: Callable[..., Result], *tensors: Tensor, **options: object
+    ) -> Result:
         """What `function(*tensors, **options)` gives."""
 
 
@@ -29,9 +31,7 @@ def run_kernel() -> Iterator[RunKernel]:
     tests may have imported it by now: hence a fresh process.
     """
     if torch.cuda.is_available():
-        yield lambda function, *tensors, **options: function(
-            *(tensor.cuda() for tensor in tensors), **options
-        ).cpu()
+        yield _run_on_gpu
         return
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("TRITON_INTERPRET", "1")
@@ -41,3 +41,15 @@ def run_kernel() -> Iterator[RunKernel]:
             yield lambda function, *tensors, **options: pool.submit(
                 function, *tensors, **options
             ).result()
+
+
+def _run_on_gpu(function: Callable[..., Result], *tensors: Tensor, **options: object) -> Result:
+    found = function(*(tensor.cuda() for tensor in tensors), **options)
+    return cast("Result", _on_cpu(found))
+
+
+def _on_cpu(found: object) -> object:
+    if isinstance(found, Tensor):
+        return found.cpu()
+    assert isinstance(found, tuple)
+    return tuple(map(_on_cpu, found))

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from genrec.errors import InputError, MissingDependencyError
+from genrec.kernels.residual_assign.torch_kernel import residual_assign_torch
 
 __all__ = ["Backend", "residual_assign"]
-
-ROWS_AT_ONCE = 8192
 
 
 class Backend(StrEnum):
@@ -25,6 +24,10 @@ def residual_assign(
     vectors: Tensor, codebooks: Tensor, *, backend: Backend | None = None
 ) -> Tensor:
     """The nearest code on every level, the residual passed on; ties go to the lowest code.
+
+    Distances that float32 cannot safely tell apart are compared in float64, so every backend gives
+    the same codes; where most items are as near to several codes, that takes several times as long.
+    The memory beside the codes is that of one block of items a thread.
 
     Args:
         vectors: float32 [N, D]; N may be 0.
@@ -40,10 +43,11 @@ def residual_assign(
         MissingDependencyError: Triton is to run and is not installed.
     """
     _check(vectors, codebooks)
+    vectors, codebooks = vectors.detach(), codebooks.detach()
     if backend is None:
         backend = _backend_of(vectors.device)
     if backend is Backend.TORCH:
-        return _assign_torch(vectors, codebooks)
+        return residual_assign_torch(vectors, codebooks)
     try:
         from genrec.kernels.residual_assign.triton_kernel import residual_assign_triton
     except ModuleNotFoundError as error:
@@ -79,17 +83,3 @@ def _check(vectors: Tensor, codebooks: Tensor) -> None:
         raise InputError(
             f"vectors are on {vectors.device} and codebooks on {codebooks.device}; move one of them"
         )
-
-
-def _assign_torch(vectors: Tensor, codebooks: Tensor) -> Tensor:
-    codes = torch.empty(len(vectors), len(codebooks), dtype=torch.int64, device=vectors.device)
-    square_norms = (codebooks**2).sum(dim=2)  # [L, K]
-    for start in range(0, len(vectors), ROWS_AT_ONCE):
-        residual = vectors[start : start + ROWS_AT_ONCE]
-        for level, codebook in enumerate(codebooks):
-            # The residual's own norm is the same for every code and cannot change the order.
-            distances = torch.addmm(square_norms[level], residual, codebook.T, alpha=-2.0)  # [n, K]
-            nearest = distances.argmin(dim=1)
-            codes[start : start + ROWS_AT_ONCE, level] = nearest
-            residual = residual - codebook[nearest]
-    return codes

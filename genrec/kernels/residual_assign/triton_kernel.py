@@ -1,4 +1,4 @@
-"""Residual assignment in one kernel: a block of items keeps its residual on chip for all levels."""
+"""The first pass in Triton: the scores of a block of items are compared where they are made."""
 
 from __future__ import annotations
 
@@ -7,90 +7,100 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from genrec.errors import InputError
+from genrec.kernels.residual_assign.levels import assign_levels
 
-__all__ = ["residual_assign_kernel", "residual_assign_triton"]
+__all__ = ["BLOCK_SIZES", "nearest_code_kernel", "propose_triton", "residual_assign_triton"]
 
-BLOCK_ITEMS = 32
-LARGEST_TILE = 8192  # floats of a codebook block; 32 KiB of shared memory
-WIDEST = 512
+BLOCK_SIZES = {"BLOCK_N": 64, "BLOCK_K": 64, "BLOCK_D": 32}
+RESIDUAL_FLOATS = 1 << 28  # 1 GiB of residuals at once
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def residual_assign_kernel(  # type: ignore[no-untyped-def]
-    vectors_ptr,
-    codebooks_ptr,
-    codes_ptr,
+def nearest_code_kernel(  # type: ignore[no-untyped-def]
+    residual_ptr,
+    codebook_ptr,
+    square_norms_ptr,
+    nearest_ptr,
+    gap_ptr,
     num_items,
     num_codes,
     width,
-    num_levels,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
     BLOCK_D: tl.constexpr,
 ):
-    """One program assigns BLOCK_N items; [N, D], [L, K, D] and [N, L] are contiguous."""
+    """One program proposes the codes of BLOCK_N items; [N, D] and [K, D] are contiguous.
+
+    Scores are what `scores_of` says. Rows are numbered in int64: N·D and K·D may pass 2³¹.
+    """
     items = tl.program_id(0).to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
-    columns = tl.arange(0, BLOCK_D)
     item_mask = items < num_items
-    column_mask = columns < width
-    residual = tl.load(
-        vectors_ptr + items[:, None] * width + columns[None, :],
-        mask=item_mask[:, None] & column_mask[None, :],
-        other=0.0,
-    )  # [BLOCK_N, BLOCK_D]
-    for level in range(num_levels):
-        codebook_ptr = codebooks_ptr + level * num_codes * width
-        nearest = tl.zeros([BLOCK_N], dtype=tl.int32)
-        nearest_distance = tl.full([BLOCK_N], float("inf"), dtype=tl.float32)
-        for first in range(0, num_codes, BLOCK_K):
-            codes = first + tl.arange(0, BLOCK_K)
-            codebook = tl.load(
-                codebook_ptr + codes[:, None] * width + columns[None, :],
-                mask=(codes < num_codes)[:, None] & column_mask[None, :],
+    nearest = tl.zeros([BLOCK_N], dtype=tl.int64)
+    lowest = tl.full([BLOCK_N], float("inf"), dtype=tl.float32)
+    next_lowest = tl.full([BLOCK_N], float("inf"), dtype=tl.float32)
+    for first_code in range(0, num_codes, BLOCK_K):
+        codes = first_code + tl.arange(0, BLOCK_K).to(tl.int64)
+        code_mask = codes < num_codes
+        products = tl.zeros([BLOCK_N, BLOCK_K], dtype=tl.float32)
+        for first_column in range(0, width, BLOCK_D):
+            columns = first_column + tl.arange(0, BLOCK_D)
+            column_mask = columns < width
+            residual = tl.load(
+                residual_ptr + items[:, None] * width + columns[None, :],
+                mask=item_mask[:, None] & column_mask[None, :],
                 other=0.0,
-            )  # [BLOCK_K, BLOCK_D]
-            products = tl.dot(residual, tl.trans(codebook), input_precision="ieee")
-            distances = tl.sum(codebook * codebook, axis=1)[None, :] - 2.0 * products
-            distances = tl.where((codes < num_codes)[None, :], distances, float("inf"))
-            block_distance = tl.min(distances, axis=1)
-            block_nearest = first + tl.argmin(distances, axis=1, tie_break_left=True)
-            # Strictly nearer only: an equally near code of a later block has a higher number.
-            nearer = block_distance < nearest_distance
-            nearest = tl.where(nearer, block_nearest, nearest)
-            nearest_distance = tl.where(nearer, block_distance, nearest_distance)
-        residual -= tl.load(
-            codebook_ptr + nearest[:, None] * width + columns[None, :],
-            mask=column_mask[None, :],
-            other=0.0,
+            )  # [BLOCK_N, BLOCK_D]
+            codebook = tl.load(
+                codebook_ptr + codes[None, :] * width + columns[:, None],
+                mask=code_mask[None, :] & column_mask[:, None],
+                other=0.0,
+            )  # [BLOCK_D, BLOCK_K]
+            # TF32 would be off by more than the margin that decides whether to look again.
+            products = tl.dot(residual, codebook, products, input_precision="ieee")
+        square_norms = tl.load(square_norms_ptr + codes, mask=code_mask, other=float("inf"))
+        scores = square_norms[None, :] - 2.0 * products  # [BLOCK_N, BLOCK_K]
+        block_lowest, column = tl.min(scores, axis=1, return_indices=True)
+        is_lowest = tl.arange(0, BLOCK_K)[None, :] == column[:, None]
+        block_next = tl.min(tl.where(is_lowest, float("inf"), scores), axis=1)
+        # The second of two sorted pairs is the larger of the firsts or the smaller of the seconds.
+        next_lowest = tl.minimum(
+            tl.maximum(lowest, block_lowest), tl.minimum(next_lowest, block_next)
         )
-        tl.store(codes_ptr + items * num_levels + level, nearest.to(tl.int64), mask=item_mask)
+        nearest = tl.where(block_lowest < lowest, first_code + column, nearest)
+        lowest = tl.minimum(lowest, block_lowest)
+    tl.store(nearest_ptr + items, nearest, mask=item_mask)
+    tl.store(gap_ptr + items, next_lowest - lowest, mask=item_mask)
 
 
 def residual_assign_triton(vectors: Tensor, codebooks: Tensor) -> Tensor:
-    """int64 [N, L], as `residual_assign` with checked arguments.
-
-    Raises:
-        InputError: D is too wide to stay on chip.
-    """
-    num_items, width = vectors.shape
-    num_levels, num_codes, _ = codebooks.shape
-    if width > WIDEST:
-        raise InputError(f"the Triton kernel takes vectors up to width {WIDEST}, got {width}")
-    codes = torch.empty(num_items, num_levels, dtype=torch.int64, device=vectors.device)
-    if num_items == 0:
-        return codes
-    block_width = max(16, triton.next_power_of_2(width))
-    residual_assign_kernel[(triton.cdiv(num_items, BLOCK_ITEMS),)](
-        vectors.contiguous(),
-        codebooks.contiguous(),
-        codes,
-        num_items,
-        num_codes,
-        width,
-        num_levels,
-        BLOCK_N=BLOCK_ITEMS,
-        BLOCK_K=min(128, max(16, LARGEST_TILE // block_width)),
-        BLOCK_D=block_width,
+    """int64 [N, L], as `residual_assign` with checked arguments."""
+    return assign_levels(
+        vectors,
+        codebooks,
+        propose_triton,
+        coarseness=0.0,
+        rows_at_once=max(1, RESIDUAL_FLOATS // vectors.shape[1]),
     )
-    return codes
+
+
+def propose_triton(
+    residual: Tensor, codebook: Tensor, square_norms: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The codes int64 [n] and gaps float32 [n], as `levels.Propose` has them."""
+    num_items, width = residual.shape
+    nearest = torch.empty(num_items, dtype=torch.int64, device=residual.device)
+    gap = torch.empty(num_items, dtype=torch.float32, device=residual.device)
+    # Triton launches on the current device, which need not be the tensors'; on a CPU: nothing.
+    with torch.cuda.device_of(residual):
+        nearest_code_kernel[(triton.cdiv(num_items, BLOCK_SIZES["BLOCK_N"]),)](
+            residual.contiguous(),
+            codebook.contiguous(),
+            square_norms,
+            nearest,
+            gap,
+            num_items,
+            len(codebook),
+            width,
+            **BLOCK_SIZES,
+        )
+    return nearest, gap
