@@ -22,7 +22,7 @@ from typing import Any
 
 from genrec.errors import ArtifactError, ArtifactMissingError
 
-__all__ = ["MANIFEST_NAME", "Artifact", "is_current", "read", "writing"]
+__all__ = ["MANIFEST_NAME", "Artifact", "is_current", "read", "sha256", "writing"]
 
 MANIFEST_NAME = "manifest.json"
 FORMAT_VERSION = 1
@@ -127,7 +127,7 @@ def read(path: Path | str, *, kind: str) -> Artifact:
             raise ArtifactError(
                 f"{path}: {name} is not in its manifest; remove the file, or make the folder again"
             )
-        if _sha256(path / name) != files[name]:
+        if sha256(path / name) != files[name]:
             raise ArtifactError(
                 f"{path}: {name} was altered after it was written (SHA-256 differs from the "
                 "manifest); restore it, or make the folder again with --force"
@@ -181,7 +181,7 @@ def _read_manifest(path: Path) -> tuple[Artifact, dict[str, str]]:
             config=manifest["config"],
             seed=manifest["seed"],
             parents=manifest["parents"],
-            digest=_sha256(manifest_path),
+            digest=sha256(manifest_path),
             created=manifest["created"],
         )
         files = {name: str(entry["sha256"]) for name, entry in manifest["files"].items()}
@@ -224,12 +224,13 @@ def _files(folder: Path) -> list[Path]:
 
 def _fingerprints(folder: Path) -> dict[str, dict[str, Any]]:
     return {
-        str(file.relative_to(folder)): {"sha256": _sha256(file), "bytes": file.stat().st_size}
+        str(file.relative_to(folder)): {"sha256": sha256(file), "bytes": file.stat().st_size}
         for file in _files(folder)
     }
 
 
-def _sha256(file: Path) -> str:
+def sha256(file: Path) -> str:
+    """SHA-256 of a file's content, in hex."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

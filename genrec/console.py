@@ -16,9 +16,9 @@ from rich import progress as rich_progress
 from rich.console import Console
 from rich.text import Text
 
-from genrec.errors import GenrecError
+from genrec.errors import GenrecError, InputError
 
-__all__ = ["Progress", "call_program", "program", "progress", "run", "say"]
+__all__ = ["Progress", "call_program", "named_values", "program", "progress", "run", "say"]
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -83,6 +83,27 @@ def call_program(words: str) -> Iterator[None]:
         yield
     finally:
         _called_as = before
+
+
+def named_values(options: Sequence[str], flag: str) -> dict[str, str]:
+    """Options NAME=VALUE, taken apart.
+
+    Args:
+        options: as a person wrote them.
+        flag: the option they belong to, for messages.
+
+    Raises:
+        InputError: one without a name or a value, or a name twice.
+    """
+    values: dict[str, str] = {}
+    for option in options:
+        name, _, value = option.partition("=")
+        if not name or not value:
+            raise InputError(f"{flag} takes NAME=VALUE, got {option!r}")
+        if name in values:
+            raise InputError(f"{flag} names {name!r} twice; give each its own name")
+        values[name] = value
+    return values
 
 
 def say(text: str) -> None:

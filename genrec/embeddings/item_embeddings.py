@@ -12,10 +12,13 @@ import numpy.typing as npt
 from genrec import artifacts
 from genrec.errors import ArtifactError, InputError
 
-__all__ = ["EMBEDDINGS_KIND", "ItemEmbeddings"]
+__all__ = ["EMBEDDINGS_KIND", "ItemEmbeddings", "require_usable"]
 
 EMBEDDINGS_KIND = "embeddings"
 VECTORS_FILE = "vectors.npy"
+CONFIDENCE_FILE = "confidence.npy"
+
+ROWS_AT_ONCE = 16_384
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,18 +28,16 @@ class ItemEmbeddings:
     vectors: npt.NDArray[np.float32]
     """float32 [N, D], all finite."""
     model: str
-    """The encoder's name, as it was asked for."""
+    """What made them: the encoder's name as it was asked for, `co-occurrence`, or a file's name."""
+    confidence: npt.NDArray[np.float32] | None = None
+    """float32 [N] in 0…1: how far each row is to be trusted; None trusts all alike."""
 
     def __post_init__(self) -> None:
-        if self.vectors.ndim != 2 or 0 in self.vectors.shape:
-            raise InputError(f"embeddings must be [N, D], got shape {self.vectors.shape}")
-        if self.vectors.dtype != np.float32:
-            raise InputError(f"embeddings must be float32, got {self.vectors.dtype}")
-        broken = np.flatnonzero(~np.isfinite(self.vectors).all(axis=1))
-        if broken.size:
+        require_usable("item", self.vectors)
+        if self.confidence is not None and self.confidence.shape != (len(self.vectors),):
             raise InputError(
-                f"{broken.size} embedding(s) hold NaN or infinity, the first in rows "
-                f"{broken[:5].tolist()}; mend or drop these items"
+                f"confidence must have one value an item ({len(self.vectors)}), got shape "
+                f"{list(self.confidence.shape)}"
             )
 
     def save(
@@ -58,6 +59,8 @@ class ItemEmbeddings:
             path, kind=EMBEDDINGS_KIND, config=record, parents=parents
         ) as folder:
             np.save(folder / VECTORS_FILE, self.vectors, allow_pickle=False)
+            if self.confidence is not None:
+                np.save(folder / CONFIDENCE_FILE, self.confidence, allow_pickle=False)
 
     @classmethod
     def load(cls, path: Path | str) -> ItemEmbeddings:
@@ -67,8 +70,45 @@ class ItemEmbeddings:
             ArtifactError: it is missing, altered, or not embeddings.
         """
         artifact = artifacts.read(path, kind=EMBEDDINGS_KIND)
-        vectors = np.load(artifact.file(VECTORS_FILE), allow_pickle=False)
+        vectors = np.load(artifact.file(VECTORS_FILE), allow_pickle=False, mmap_mode="r")
+        confidence = None
+        if (artifact.path / CONFIDENCE_FILE).is_file():
+            confidence = np.load(artifact.file(CONFIDENCE_FILE), allow_pickle=False)
         try:
-            return cls(vectors=vectors, model=artifact.config["model"])
+            return cls(vectors=vectors, model=artifact.config["model"], confidence=confidence)
         except InputError as error:
             raise ArtifactError(f"{path}: {error}") from error
+
+
+def require_usable(name: str, vectors: npt.NDArray[np.float32]) -> None:
+    """Raises InputError, with the rows at fault, unless these are vectors of N items, all finite.
+
+    Args:
+        name: of which kind, for the message.
+        vectors: float32 [N, D], possibly mapped from a file, which is read once, in blocks.
+    """
+    if vectors.ndim != 2 or 0 in vectors.shape:
+        raise InputError(
+            f"{name} vectors must be [N, D] with at least one item, got {vectors.shape}"
+        )
+    if vectors.dtype != np.float32:
+        raise InputError(f"{name} vectors must be float32, got {vectors.dtype}")
+    broken = [
+        start + row
+        for start in range(0, len(vectors), ROWS_AT_ONCE)
+        for row in _not_finite(vectors[start : start + ROWS_AT_ONCE])
+    ]
+    if broken:
+        raise InputError(
+            f"{len(broken)} item(s) have NaN or infinity in their {name} vectors, the first in "
+            f"rows {broken[:5]}; mend or drop these items"
+        )
+
+
+def _not_finite(block: npt.NDArray[np.float32]) -> list[int]:
+    """The rows of a block with NaN or infinity."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        if np.isfinite(block.sum()):  # the sum of anything with NaN or infinity is neither
+            return []
+    rows: list[int] = np.flatnonzero(~np.isfinite(block).all(axis=1)).tolist()
+    return rows

@@ -5,7 +5,7 @@ from genrec.retrieval.index import EXACT_UP_TO, ItemIndex
 from genrec.retrieval.losses import in_batch_softmax_loss
 from genrec.retrieval.popularity import PopularitySource, count_items
 from genrec.retrieval.prefixes import PrefixBatches
-from genrec.retrieval.saved import TWO_TOWER_KIND, TwoTower, TwoTowerSource
+from genrec.retrieval.saved import TWO_TOWER_KIND, TwoTower, TwoTowerSource, read_item_vectors
 from genrec.retrieval.two_tower import TwoTowerConfig, TwoTowerModel
 
 __all__ = [
@@ -21,4 +21,5 @@ __all__ = [
     "count_items",
     "fit_two_tower",
     "in_batch_softmax_loss",
+    "read_item_vectors",
 ]

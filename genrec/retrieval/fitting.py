@@ -66,7 +66,7 @@ def fit_two_tower(
     counts = count_items(train, len(content))
     with torch.random.fork_rng():
         torch.manual_seed(config.training.seed)
-        model = TwoTowerModel(torch.from_numpy(content), torch.from_numpy(counts), config)
+        model = TwoTowerModel(torch.tensor(content), torch.from_numpy(counts), config)
 
     def validate() -> dict[str, float]:
         assert validation is not None

@@ -16,12 +16,19 @@ from torch import Tensor
 
 from genrec import artifacts
 from genrec.artifacts import Artifact
+from genrec.embeddings import ItemEmbeddings
 from genrec.interactions import Recommendations, RequestBatch
 from genrec.retrieval.index import ItemIndex
 from genrec.retrieval.two_tower import TwoTowerConfig, TwoTowerModel
 from genrec.training import FitResult, TrainingConfig
 
-__all__ = ["TWO_TOWER_KIND", "TwoTower", "TwoTowerSource", "two_tower_config"]
+__all__ = [
+    "TWO_TOWER_KIND",
+    "TwoTower",
+    "TwoTowerSource",
+    "read_item_vectors",
+    "two_tower_config",
+]
 
 TWO_TOWER_KIND = "two_tower"
 ROWS_AT_ONCE = 1024
@@ -108,6 +115,18 @@ class TwoTower:
             counts=counts,
             result=FitResult(**json.loads(artifact.file("training.json").read_text())),
         )
+
+
+def read_item_vectors(path: Path | str) -> ItemEmbeddings:
+    """The vectors of all items, unit length, that a trained two-tower retriever has learnt.
+
+    An item that nobody had in training has one too: its tower reads its content alone.
+
+    Raises:
+        ArtifactError: what stands there is missing, altered or of another kind.
+    """
+    items = load_file(artifacts.read(path, kind=TWO_TOWER_KIND).file("items.safetensors"))
+    return ItemEmbeddings(vectors=items["vectors"].numpy(), model=TWO_TOWER_KIND)
 
 
 class TwoTowerSource:
