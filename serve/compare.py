@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ import typer
 from rich.console import Console
 
 from genrec import artifacts, console
+from genrec.embeddings import ItemEmbeddings
 from genrec.errors import ArtifactError, InputError
 from genrec.evaluation import (
     REPORT_KIND,
@@ -25,8 +25,17 @@ from genrec.evaluation import (
     save_report,
 )
 from genrec.funnel import load_sources
-from genrec.interactions import InteractionDataset, Protocol, split_histories
-from genrec.semantic_ids import SemanticIds
+from genrec.interactions import Histories, InteractionDataset, Protocol, split_histories
+from genrec.retrieval import TWO_TOWER_KIND, read_item_vectors
+from genrec.semantic_ids import (
+    Inspection,
+    SemanticIds,
+    categories_of,
+    find_embeddings,
+    find_parent,
+    ids_picture,
+    inspect_ids,
+)
 
 PARENTS = ("data", "semantic_ids", "generator", "two_tower", "ranker")
 MODELS = ("generator", "two_tower", "ranker")
@@ -71,7 +80,7 @@ def compare_run(
     ingredients: dict[str, Any] = {
         "compare": asdict(config),
         "split": str(protocol),
-        "predictions": {name: sha256(file) for name, file in files.items()},
+        "predictions": {name: artifacts.sha256(file) for name, file in files.items()},
     }
     if not force and artifacts.is_current(
         folder, kind=REPORT_KIND, config=ingredients, seed=seed, parents=parents
@@ -80,18 +89,20 @@ def compare_run(
         console.say(f"{folder} is up to date; --force measures anew")
         return
     dataset = InteractionDataset.load(run / "data")
+    split_of_run = split_histories(dataset.histories, protocol)
     report = compare(
         dataset,
-        split_histories(dataset.histories, protocol),
+        split_of_run,
         load_sources(run),
         config,
         predictions=files,
     )
+    inspection, picture = inspected_ids(run / "semantic_ids", dataset, split_of_run.train)
     report |= {
         "environment": describe_environment(["genrec", "compare", *sys.argv[1:]]),
-        "semantic_ids": SemanticIds.load(run / "semantic_ids").health.to_json(),
+        "semantic_ids": inspection.to_json(),
     }
-    save_report(folder, report, config=ingredients, seed=seed, parents=parents)
+    save_report(folder, report, config=ingredients, seed=seed, parents=parents, ids_picture=picture)
     show(report)
     console.say(f"wrote {folder / 'report.json'}\nwrote {folder / 'report.html'}")
 
@@ -102,16 +113,12 @@ def prediction_files(options: list[str]) -> dict[str, Path]:
     Raises:
         InputError: an option without a name or a file, a name twice, a file that is not there.
     """
-    files: dict[str, Path] = {}
-    for option in options:
-        name, _, file = option.partition("=")
-        if not name or not file:
-            raise InputError(f"--predictions takes NAME=FILE, got {option!r}")
-        if name in files:
-            raise InputError(f"--predictions names {name!r} twice; give each file its own name")
-        if not Path(file).is_file():
+    files = {
+        name: Path(file) for name, file in console.named_values(options, "--predictions").items()
+    }
+    for name, file in files.items():
+        if not file.is_file():
             raise InputError(f"--predictions {name}: there is no file {file}")
-        files[name] = Path(file)
     return files
 
 
@@ -145,15 +152,27 @@ def trained_split(parents: Mapping[str, artifacts.Artifact], asked: Protocol | N
     return trained
 
 
+def inspected_ids(
+    path: Path, dataset: InteractionDataset, train: Histories
+) -> tuple[Inspection, str]:
+    """What can be said of the Semantic IDs of a run, and their picture."""
+    ids, embeddings = SemanticIds.load(path), find_embeddings(path)
+    two_tower = find_parent(path, "two_tower", kind=TWO_TOWER_KIND)
+    categories = categories_of(dataset.catalogue)
+    inspection = inspect_ids(
+        ids,
+        catalogue=dataset.catalogue,
+        categories=categories,
+        content=None if embeddings is None else ItemEmbeddings.load(embeddings).vectors,
+        train=train,
+        collaborative=None if two_tower is None else read_item_vectors(two_tower),
+    )
+    return inspection, ids_picture(ids, catalogue=dataset.catalogue, categories=categories)
+
+
 def longest_history(generator: artifacts.Artifact) -> int:
     """Events that the models of a run read at most."""
     return int(json.loads(generator.file("config.json").read_text(encoding="utf-8"))["history"])
-
-
-def sha256(file: Path) -> str:
-    """What names the content of a file."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def show(report: Mapping[str, Any]) -> None:

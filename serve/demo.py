@@ -89,16 +89,16 @@ def data_words(data: Path | None, target: Path) -> list[str]:
 
 def fitting_steps(out: Path, seed: int | None) -> list[Step]:
     """Everything between the data and the first answer."""
-    folder = {name: str(out / name) for name in ("data", "embeddings", "semantic_ids")}
+    folder = {name: str(out / name) for name in ("data", "embeddings", "two_tower", "semantic_ids")}
     drawn = [] if seed is None else ["--seed", str(seed)]
     return [
         genrec("embed", "--data", folder["data"], "--out", folder["embeddings"]),
+        genrec("train two-tower", "--run", str(out), *drawn),
         genrec(
             *("tokenize", "--data", folder["data"], "--embeddings", folder["embeddings"]),
-            *("--out", folder["semantic_ids"], *drawn),
+            *("--two-tower", folder["two_tower"], "--out", folder["semantic_ids"], *drawn),
         ),
         accelerated("train generator", "--run", str(out), *drawn),
-        genrec("train two-tower", "--run", str(out), *drawn),
         genrec("train ranker", "--run", str(out), *drawn),
     ]
 

@@ -74,11 +74,11 @@ def make_tiny_run(run: Path) -> None:
     planted_dataset().save(run / "data", source="planted")
     embeddings = ItemEmbeddings(vectors=_planted_vectors(), model="planted")
     embeddings.save(run / "embeddings", parents={"data": read(run / "data", kind="data")})
-    options = [f"--{name}={run / name}" for name in ("data", "embeddings")]
-    out = str(run / "semantic_ids")
-    genrec_command(["tokenize", *options, "--out", out, "--levels", "3", "--codes", "16"])
-    genrec_command(["train", "generator", "--run", str(run), "--epochs", "8"])
     genrec_command(["train", "two-tower", "--run", str(run), "--epochs", "5"])
+    options = [f"--{name}={run / name}" for name in ("data", "embeddings")]
+    options += [f"--two-tower={run / 'two_tower'}", f"--out={run / 'semantic_ids'}"]
+    genrec_command(["tokenize", *options, "--levels", "3", "--codes", "16"])
+    genrec_command(["train", "generator", "--run", str(run), "--epochs", "8"])
     genrec_command(["train", "ranker", "--run", str(run)])
 
 

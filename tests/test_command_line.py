@@ -257,8 +257,9 @@ def test_the_demo_gives_its_seed_to_every_step_that_draws(
     _, printed, _ = run(capsys, "demo", "--dry-run", "--seed", "7")
     seeded = [line for line in printed.splitlines() if line.endswith("--seed 7")]
     assert [("tokenize" in line, "train" in line) for line in seeded] == [
+        (False, True),
         (True, False),
-        *[(False, True)] * 3,
+        *[(False, True)] * 2,
     ]
 
 

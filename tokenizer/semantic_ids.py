@@ -2,31 +2,68 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
-import numpy.typing as npt
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from genrec import artifacts, console
-from genrec.embeddings import (
-    DEFAULT_MODEL,
-    EMBEDDINGS_KIND,
-    ItemEmbeddings,
-    embed_texts,
-    find_model,
-    model_digest,
-)
 from genrec.errors import ArtifactError, InputError
-from genrec.interactions import DATA_KIND, InteractionDataset
-from genrec.semantic_ids import SEMANTIC_IDS_KIND, RqVaeConfig, SemanticIds, fit_semantic_ids
+from genrec.interactions import DATA_KIND, InteractionDataset, Protocol
+from genrec.semantic_ids import (
+    SEMANTIC_IDS_KIND,
+    Method,
+    ProductConfig,
+    ResidualKMeansConfig,
+    RqVaeConfig,
+    SemanticIdStore,
+    TokenizerConfig,
+    fit_semantic_ids,
+    journal_of,
+    tokenizer_record,
+)
+
+from . import additions, inspection
+from .inputs import Inputs, ItemSource
 
 app = console.program(__doc__)
+app.command("inspect")(inspection.inspect)
+app.command("add")(additions.add)
+app.command("compact")(additions.compact)
+
+ALIGNMENT_WEIGHT = 300.0
+TRUTH = {"true": True, "yes": True, "false": False, "no": False}
+
+
+TwoTowerOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="A trained retriever, as RUN/two_tower: its item vectors are the collaborative ones, "
+        "and better than those made from co-occurrence."
+    ),
+]
+ModalityOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=FILE",
+        help="One more vector an item (.npy, .parquet, or a folder of embeddings), fused with the "
+        "others; NAME collaborative replaces the vectors learnt here.",
+    ),
+]
+WeightOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=NUMBER", help="Weight of a modality, against 1 for the content."),
+]
+SettingOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Any other setting of the method, as --set num_epochs=60 or --set balanced=true.",
+    ),
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -39,17 +76,25 @@ def tokenize(
     embeddings: Annotated[
         Path | None,
         typer.Option(
-            help="The items' vectors, as RUN/embeddings; without them the items' texts are "
+            help="The items' content vectors, as RUN/embeddings; without them the items' texts are "
             "encoded as `genrec embed` does it by default."
         ),
     ] = None,
+    two_tower: TwoTowerOption = None,
+    method: Annotated[Method, typer.Option(help="How codes are found.")] = Method.RQVAE,
+    inputs: Annotated[
+        Inputs, typer.Option(help="What the codes describe; aligned is for rqvae alone.")
+    ] = Inputs.FUSED,
+    split: Annotated[
+        Protocol, typer.Option(help="Whose training part collaborative vectors learn from.")
+    ] = Protocol.LEAVE_LAST_OUT,
+    modality: ModalityOption = None,
+    weight: WeightOption = None,
     levels: Annotated[int, typer.Option(help="Codes an item has.", min=1)] = RqVaeConfig.num_levels,
     codes: Annotated[
         int, typer.Option(help="Codes to choose from on each level.", min=1)
     ] = RqVaeConfig.num_codes,
-    epochs: Annotated[
-        int, typer.Option(help="Passes over the items.", min=1)
-    ] = RqVaeConfig.num_epochs,
+    setting: SettingOption = None,
     seed: Annotated[int, typer.Option(help="Of weights, order and k-means.")] = RqVaeConfig.seed,
     cache: Annotated[
         Path | None,
@@ -61,76 +106,109 @@ def tokenize(
         return
     if data is None or out is None:
         raise InputError("tokenize needs --data and --out; `inspect IDS` shows what is there")
+    source = ItemSource(
+        inputs=inputs,
+        split=split,
+        embeddings=embeddings,
+        two_tower=two_tower,
+        modalities=files_of(console.named_values(modality or [], "--modality")),
+        weights=weights_of(console.named_values(weight or [], "--weight")),
+        cache=cache,
+    )
+    config = with_settings(
+        replace(default_config(method, inputs), num_levels=levels, num_codes=codes, seed=seed),
+        console.named_values(setting or [], "--set"),
+    )
+    fit(data, out, source, config, force=force)
+
+
+def fit(data: Path, out: Path, source: ItemSource, config: TokenizerConfig, *, force: bool) -> None:
+    """Makes the ids, unless just these stand at `out`."""
     parents = {"data": artifacts.read(data, kind=DATA_KIND)}
-    if embeddings is not None:
-        parents["embeddings"] = embeddings_of(embeddings, parents["data"])
-    encoder = None if embeddings else model_digest(find_model(DEFAULT_MODEL))
-    rqvae = RqVaeConfig(num_levels=levels, num_codes=codes, num_epochs=epochs, seed=seed)
-    config: dict[str, Any] = {"rqvae": asdict(rqvae), "encoder": encoder}
+    parents |= source.parents(parents["data"])
+    record = {**tokenizer_record(config), **source.record()}
     if not force and artifacts.is_current(
-        out, kind=SEMANTIC_IDS_KIND, config=config, seed=seed, parents=parents
+        out, kind=SEMANTIC_IDS_KIND, config=record, seed=config.seed, parents=parents
     ):
         console.say(f"{out} is up to date; --force makes it anew")
         return
-    ids = fit_semantic_ids(vectors_of(data, embeddings, cache), rqvae)
-    ids.save(out, config=config, parents=parents)
-    show(ids)
+    refuse_to_lose_items(out, force)
+    content, modalities = source.read(InteractionDataset.load(data), seed=config.seed)
+    ids = fit_semantic_ids(content, config, modalities=modalities)
+    ids.save(out, config=record, parents=parents)
+    journal_of(out).unlink(missing_ok=True)
+    inspection.show_health(ids)
     console.say(f"wrote {out}")
 
 
-@app.command()
-def inspect(
-    ids: Annotated[Path, typer.Argument(help="A folder of Semantic IDs, as RUN/semantic_ids.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """Shows how sound the IDs of a folder are: collisions, use of the codes, alarms."""
-    loaded = SemanticIds.load(ids)
-    if as_json:
-        print(json.dumps({**loaded.health.to_json(), "notes": loaded.notes}, indent=1))
-    else:
-        show(loaded)
-
-
-def embeddings_of(path: Path, data: artifacts.Artifact) -> artifacts.Artifact:
-    """The artefact of the embeddings, if they were made from this data."""
-    found = artifacts.read(path, kind=EMBEDDINGS_KIND)
-    if found.parents.get("data") != data.digest:
-        raise ArtifactError(
-            f"{path} was made from other data than {data.path}; run genrec embed on that folder"
+def refuse_to_lose_items(out: Path, force: bool) -> None:
+    """Raises InputError where items were added to the ids at `out`, unless that is wanted."""
+    try:
+        num_added = len(SemanticIdStore.open(out).item_ids)
+    except ArtifactError:  # nothing is there, or nothing that could be read
+        return
+    if num_added and not force:
+        raise InputError(
+            f"{out} has {num_added} item(s) that were added after the fit; other ids have no place "
+            "for them. Give another --out, or --force to discard them"
         )
-    return found
 
 
-def vectors_of(data: Path, embeddings: Path | None, cache: Path | None) -> npt.NDArray[np.float32]:
-    """float32 [N, D]: the given vectors, or those of the items' texts."""
-    if embeddings is not None:
-        return ItemEmbeddings.load(embeddings).vectors
-    texts = InteractionDataset.load(data).catalogue.texts()
-    return embed_texts(texts, cache_dir=cache).vectors
+def default_config(method: Method, inputs: Inputs) -> TokenizerConfig:
+    """What was measured best for these inputs.
+
+    Raises:
+        InputError: only an RQ-VAE can be aligned.
+    """
+    if inputs is Inputs.ALIGNED and method is not Method.RQVAE:
+        raise InputError(f"only rqvae can be aligned, not {method}; use --inputs fused with it")
+    match method:
+        case Method.RQVAE:
+            aligned = ALIGNMENT_WEIGHT if inputs is Inputs.ALIGNED else 0.0
+            return RqVaeConfig(alignment_weight=aligned)
+        case Method.RKMEANS:
+            return ResidualKMeansConfig()
+        case Method.OPQ:
+            return ProductConfig()
 
 
-def show(ids: SemanticIds) -> None:
-    """Prints the health as a table and in words."""
-    health = ids.health
-    table = Table("level", "codes used", "share", "perplexity", "dead")
-    for column in table.columns:
-        column.justify = "right"
-    for number, level in enumerate(health.levels, 1):
-        used = f"{level.used} of {level.size}"
-        table.add_row(
-            str(number), used, f"{level.use:.1%}", f"{level.perplexity:.0f}", str(level.dead)
-        )
-    Console().print(table)
-    console.say(
-        f"{health.num_items:,} items; {health.native_collision_rate:.2%} native collisions, "
-        f"{health.collisions} after {health.num_changed:,} item(s) took a code that is not the "
-        f"nearest ({health.num_moved:,} of them left a full prefix)"
-    )
-    console.say(f"variance explained: {health.explained_variance:.1%}")
-    for note in ids.notes:
-        console.say(f"note: {note}")
-    for alarm in health.alarms:
-        console.say(f"ALARM: {alarm}")
+def with_settings(config: TokenizerConfig, values: Mapping[str, str]) -> TokenizerConfig:
+    """The configuration with these fields changed; their texts are read as the field's type.
+
+    Raises:
+        InputError: a field that the method does not have, or a value of another type.
+    """
+    changes: dict[str, Any] = {}
+    for name, text in values.items():
+        if name not in vars(config):
+            known = ", ".join(sorted(vars(config)))
+            raise InputError(f"--set: {config.method} has no setting {name!r}; it has {known}")
+        kind = type(getattr(config, name))
+        try:
+            changes[name] = TRUTH[text.lower()] if kind is bool else kind(text)
+        except (ValueError, KeyError) as error:
+            raise InputError(f"--set {name}: {text!r} is no {kind.__name__}") from error
+    return replace(config, **changes)
+
+
+def files_of(values: Mapping[str, str]) -> dict[str, Path]:
+    """Where the vectors of modalities stand."""
+    return {name: Path(file) for name, file in values.items()}
+
+
+def weights_of(values: Mapping[str, str]) -> dict[str, float]:
+    """The weights of modalities.
+
+    Raises:
+        InputError: one is no number.
+    """
+    weights = {}
+    for name, text in values.items():
+        try:
+            weights[name] = float(text)
+        except ValueError as error:
+            raise InputError(f"--weight {name}: {text!r} is no number") from error
+    return weights
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -10,6 +10,7 @@ from accelerate import PartialState
 
 from genrec import artifacts, console
 from genrec.embeddings import EMBEDDINGS_KIND, ItemEmbeddings
+from genrec.errors import InputError
 from genrec.evaluation import EvaluationTask, judge
 from genrec.generator import (
     GENERATOR_KIND,
@@ -64,6 +65,7 @@ def train(
         "embeddings": artifacts.read(run / "embeddings", kind=EMBEDDINGS_KIND),
         "semantic_ids": artifacts.read(run / "semantic_ids", kind=SEMANTIC_IDS_KIND),
     }
+    refuse_other_split(parents["semantic_ids"], split)
     settings = with_epochs(
         GeneratorTraining(), epochs or (epochs_chosen(run) if refit else None), seed
     )
@@ -97,6 +99,16 @@ def train(
     save_generator(out, model, result, config=config, seed=seed, parents=parents)
     discard_checkpoint(work_dir)
     console.say(f"{out}: {summary(model, result)}")
+
+
+def refuse_other_split(semantic_ids: artifacts.Artifact, split: Protocol) -> None:
+    """Raises InputError where the ids have learnt from events that this split tests on."""
+    learnt_from = semantic_ids.config.get("split")
+    if learnt_from not in (None, str(split)):
+        raise InputError(
+            f"{semantic_ids.path} learnt from the training part of {learnt_from}, which may hold "
+            f"test events of {split}; make them with genrec tokenize --split {split}"
+        )
 
 
 def with_epochs(settings: GeneratorTraining, epochs: int | None, seed: int) -> GeneratorTraining:

@@ -26,6 +26,7 @@ def save_report(
     config: Mapping[str, Any],
     seed: int,
     parents: Mapping[str, artifacts.Artifact],
+    ids_picture: str | None = None,
 ) -> None:
     """Writes the artefact: report.json and report.html.
 
@@ -35,12 +36,13 @@ def save_report(
         config: what `artifacts.is_current` compares.
         seed: of the comparison.
         parents: the artefacts that were compared.
+        ids_picture: of the Semantic IDs, as `genrec.semantic_ids` draws it.
 
     Raises:
         ValueError: a figure is NaN or infinite.
     """
     text = json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False)
-    html = render_report(report)
+    html = render_report(report, ids_picture)
     with artifacts.writing(
         path, kind=REPORT_KIND, config=config, seed=seed, parents=parents
     ) as folder:
@@ -48,10 +50,14 @@ def save_report(
         (folder / "report.html").write_text(html, encoding="utf-8")
 
 
-def render_report(report: Mapping[str, Any]) -> str:
+def render_report(report: Mapping[str, Any], ids_picture: str | None = None) -> str:
     """A page that loads nothing: style, charts and their library stand in it.
 
     The tables carry every figure and need no JavaScript; the charts do.
+
+    Args:
+        report: what `compare` gave, with `environment` and `semantic_ids` added.
+        ids_picture: HTML that needs plotly.js alone, or None.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("genrec.evaluation"),
@@ -68,6 +74,7 @@ def render_report(report: Mapping[str, Any]) -> str:
         accuracy_chart=accuracy_chart(report),
         trade_off_chart=trade_off_chart(report),
         plotly_js=plotly_js(),
+        ids_picture=ids_picture,
     )
 
 

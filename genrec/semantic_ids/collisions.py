@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,12 +11,16 @@ import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
 from genrec.errors import InputError
+from genrec.semantic_ids.prefixes import PrefixGroups, num_distinct
+from genrec.semantic_ids.room import Room, SearchedCodebook
+from genrec.semantic_ids.vectors import ITEMS_AT_ONCE, Vectors, blocks_of
+from genrec.training.processes import progress
 
 __all__ = ["Resolution", "native_collision_rate", "require_capacity", "resolve_collisions"]
 
-Codes = npt.NDArray[np.int64]
+Codes = npt.NDArray[np.integer]
 Floats = npt.NDArray[np.floating]
-Distances = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,16 +28,16 @@ class Resolution:
     """Unique codes, and what had to be changed to make them so."""
 
     codes: Codes
-    """int64 [N, L], unique rows."""
+    """[N, L], unique rows; the dtype is that of the codes that were given."""
     num_changed: int
     """Items whose id is not the nearest one."""
     num_moved: int
     """Items that had to leave a full prefix; the others changed the last code at most."""
 
 
-def native_collision_rate(codes: npt.NDArray[np.integer]) -> float:
+def native_collision_rate(codes: Codes) -> float:
     """Share of items without an id of their own: 1 - distinct ids / items, of codes [N, L]."""
-    return 1.0 - len(np.unique(codes, axis=0)) / len(codes)
+    return 1.0 - num_distinct(codes) / len(codes)
 
 
 def require_capacity(num_items: int, codebook_sizes: tuple[int, ...]) -> None:
@@ -52,7 +56,7 @@ def require_capacity(num_items: int, codebook_sizes: tuple[int, ...]) -> None:
     )
 
 
-def resolve_collisions(latents: Floats, codebooks: list[Floats], codes: Codes) -> Resolution:
+def resolve_collisions(latents: Vectors, codebooks: list[Floats], codes: Codes) -> Resolution:
     """Unique codes at the least total distance, one group of items at a time.
 
     Items that share all codes but the last are assigned one-to-one to the last level's codes
@@ -60,9 +64,10 @@ def resolve_collisions(latents: Floats, codebooks: list[Floats], codes: Codes) -
     go, one after another, to the nearest prefix with room.
 
     Args:
-        latents: float32 [N, D], what the codes describe.
+        latents: float32 [N, D], what the codes describe; only the rows of items in such groups are
+            read, some at a time.
         codebooks: per level, float32 [K, D].
-        codes: int64 [N, L], the nearest code on each level.
+        codes: [N, L], the nearest code on each level.
 
     Returns:
         The unique codes and how many items changed.
@@ -75,17 +80,19 @@ def resolve_collisions(latents: Floats, codebooks: list[Floats], codes: Codes) -
     """
     require_capacity(len(codes), tuple(len(codebook) for codebook in codebooks))
     resolved = codes.copy()
-    touched = {
-        prefix for prefix, rows in _groups(codes).items() if _has_duplicates(codes[rows, -1])
-    }
-    moved = _leave_full_prefixes(latents, codebooks, resolved)
-    touched |= {tuple(resolved[row, :-1].tolist()) for row in moved}
-    groups = _groups(resolved)
-    for prefix in sorted(touched):
-        rows = groups[prefix]
-        cost = _last_level_cost(latents[rows], codebooks, prefix)  # [group, K]
-        order, chosen = linear_sum_assignment(cost)
-        resolved[rows[order], -1] = chosen
+    groups = PrefixGroups(codes)
+    unsettled = groups.rows_of(groups.with_duplicates())  # [N]
+    moved = _leave_full_prefixes(latents, codebooks, resolved, groups)
+    if moved.size:
+        unsettled[moved] = True
+        groups = PrefixGroups(resolved)
+    last = SearchedCodebook(codebooks[-1])
+    for part in _parts(groups, groups.with_any(unsettled)):
+        residuals = _residuals(latents, codebooks, resolved, np.concatenate(part))
+        starts = np.cumsum([len(rows) for rows in part])[:-1]
+        for rows, residual in zip(part, np.split(residuals, starts), strict=True):
+            order, chosen = linear_sum_assignment(last.distances(residual))
+            resolved[rows[order], -1] = chosen
     return Resolution(
         codes=resolved,
         num_changed=int((resolved != codes).any(axis=1).sum()),
@@ -93,77 +100,51 @@ def resolve_collisions(latents: Floats, codebooks: list[Floats], codes: Codes) -
     )
 
 
-def _groups(codes: Codes) -> dict[tuple[int, ...], npt.NDArray[np.int64]]:
-    """The rows under every prefix of L - 1 codes, rows ascending."""
-    prefixes, group_of = np.unique(codes[:, :-1], axis=0, return_inverse=True)
-    order = np.argsort(group_of.ravel(), kind="stable")
-    ends = np.cumsum(np.bincount(group_of.ravel(), minlength=len(prefixes)))
-    rows = np.split(order, ends[:-1])
-    return {tuple(prefix): row for prefix, row in zip(prefixes.tolist(), rows, strict=True)}
+def _parts(groups: PrefixGroups, numbers: Rows) -> Iterator[list[Rows]]:
+    """The rows of these groups, of as many groups at a time as hold a block of items."""
+    if not numbers.size:
+        return
+    sizes = groups.sizes[numbers]
+    parts = np.split(numbers, np.flatnonzero(np.diff(np.cumsum(sizes) // ITEMS_AT_ONCE)) + 1)
+    with progress("resolving collisions", int(sizes.sum()), shown=len(parts) > 1) as advance:
+        for part in parts:
+            yield [groups.rows(number) for number in part.tolist()]
+            advance(int(groups.sizes[part].sum()))
 
 
-def _has_duplicates(last_codes: Codes) -> bool:
-    return len(np.unique(last_codes)) < len(last_codes)
+def _residuals(latents: Vectors, codebooks: list[Floats], codes: Codes, rows: Rows) -> Floats:
+    """float32 [n, D]: what all levels but the last leave over of these rows."""
+    residuals: Floats = latents[rows]
+    for level, codebook in enumerate(codebooks[:-1]):
+        residuals = residuals - codebook[codes[rows, level]]
+    return residuals
 
 
-def _last_level_cost(
-    latents: Floats, codebooks: list[Floats], prefix: tuple[int, ...]
-) -> Distances:
-    """Squared distance of each residual under `prefix` to each last code: [group, K]."""
-    residuals = latents
-    for codebook, code in zip(codebooks, prefix, strict=False):
-        residuals = residuals - codebook[code]
-    return _squared_distances(residuals, codebooks[-1])
-
-
-def _squared_distances(points: Floats, codebook: Floats) -> Distances:
-    """[n, K], in float64: the expanded form loses digits, and equal items must stay equal."""
-    points, codebook = points.astype(np.float64), codebook.astype(np.float64)
-    products = points @ codebook.T
-    distances: Distances = (points**2).sum(axis=1)[:, None] - 2.0 * products
-    distances += (codebook**2).sum(axis=1)
-    return distances
-
-
-def _leave_full_prefixes(latents: Floats, codebooks: list[Floats], codes: Codes) -> list[int]:
+def _leave_full_prefixes(
+    latents: Vectors, codebooks: list[Floats], codes: Codes, groups: PrefixGroups
+) -> Rows:
     """Takes the items that fit worst out of full prefixes, in place; the rows that moved."""
-    num_leaves = len(codebooks[-1])
-    leaving: list[int] = []
-    for prefix, rows in _groups(codes).items():
-        if len(rows) > num_leaves:
-            cost = _last_level_cost(latents[rows], codebooks, prefix)
-            staying, _ = linear_sum_assignment(cost)
-            leaving.extend(np.delete(rows, staying).tolist())
-    if leaving:
-        room = _Room(codebooks, np.delete(codes, leaving, axis=0))
-        for row in leaving:
-            codes[row, :-1] = room.take(latents[row])
+    last = SearchedCodebook(codebooks[-1])
+    parts = [np.empty(0, dtype=np.int64)]
+    for number in np.flatnonzero(groups.sizes > len(codebooks[-1])):
+        rows = groups.rows(int(number))
+        cost = np.empty((len(rows), len(codebooks[-1])))
+        for block in blocks_of(len(rows)):
+            cost[block] = last.distances(_residuals(latents, codebooks, codes, rows[block]))
+        staying, _ = linear_sum_assignment(cost)
+        parts.append(np.delete(rows, staying))
+    leaving = np.concatenate(parts)
+    if leaving.size:
+        _move(latents, codebooks, codes, leaving)
     return leaving
 
 
-class _Room:
-    """How many items stand under every prefix, and the nearest one that is not full."""
-
-    def __init__(self, codebooks: list[Floats], codes: Codes) -> None:
-        self.codebooks = codebooks
-        sizes = [len(codebook) for codebook in codebooks]
-        self.capacity = [math.prod(sizes[level + 1 :]) for level in range(len(sizes))]
-        self.taken: Counter[tuple[int, ...]] = Counter()
-        for level in range(len(sizes) - 1):
-            prefixes, counts = np.unique(codes[:, : level + 1], axis=0, return_counts=True)
-            for prefix, count in zip(prefixes.tolist(), counts.tolist(), strict=True):
-                self.taken[tuple(prefix)] = count
-
-    def take(self, latent: Floats) -> list[int]:
-        """L - 1 codes, each the nearest whose subtree has room; the place is taken at once."""
-        prefix: tuple[int, ...] = ()
-        residual = latent
-        for level, codebook in enumerate(self.codebooks[:-1]):
-            distances = _squared_distances(residual[None], codebook)[0]  # [K]
-            for code in np.argsort(distances, kind="stable").tolist():
-                if self.taken[(*prefix, code)] < self.capacity[level]:
-                    break
-            prefix = (*prefix, code)
-            self.taken[prefix] += 1
-            residual = residual - codebook[code]
-        return list(prefix)
+def _move(latents: Vectors, codebooks: list[Floats], codes: Codes, leaving: Rows) -> None:
+    """Gives these rows, one after another, the nearest prefix with room, in place."""
+    room = Room(codebooks, np.delete(codes, leaving, axis=0))
+    long = len(leaving) > ITEMS_AT_ONCE
+    with progress("moving items out of full prefixes", len(leaving), shown=long) as advance:
+        for block in blocks_of(len(leaving)):
+            for row, latent in zip(leaving[block], latents[leaving[block]], strict=True):
+                codes[row, :-1] = room.take(latent, len(codebooks) - 1)
+                advance()

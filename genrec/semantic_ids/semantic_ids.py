@@ -1,33 +1,48 @@
-"""The Semantic IDs of a catalogue with the quantiser that made them: fitted, saved, loaded."""
+"""The Semantic IDs of a catalogue with the quantiser that made them: saved and loaded."""
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import safetensors.torch
-import torch
+from torch import Tensor
 
 from genrec import artifacts
 from genrec.errors import ArtifactError, InputError
-from genrec.semantic_ids.collisions import require_capacity, resolve_collisions
-from genrec.semantic_ids.fitting import fit_rqvae
-from genrec.semantic_ids.health import Health, measure_health
+from genrec.semantic_ids.fusion import Fusion
+from genrec.semantic_ids.health import Health, LatentHealth, measure_health
+from genrec.semantic_ids.linear import LinearQuantizer, ProductConfig, ResidualKMeansConfig
+from genrec.semantic_ids.prefixes import num_distinct
+from genrec.semantic_ids.preparation import Preparation
+from genrec.semantic_ids.quantizer import Method, Quantizer
 from genrec.semantic_ids.rqvae import RqVae, RqVaeConfig
 
-__all__ = ["SEMANTIC_IDS_KIND", "SemanticIds", "fit_semantic_ids", "supported_num_codes"]
+__all__ = [
+    "SEMANTIC_IDS_KIND",
+    "SemanticIds",
+    "TokenizerConfig",
+    "quantizer_of",
+    "tokenizer_record",
+]
 
 SEMANTIC_IDS_KIND = "semantic_ids"
 CODES_FILE = "codes.npz"
 WEIGHTS_FILE = "quantizer.safetensors"
 FACTS_FILE = "facts.json"
-ITEMS_A_CODE = 4
+
+TokenizerConfig = RqVaeConfig | ResidualKMeansConfig | ProductConfig
+CONFIGS: dict[Method, type[TokenizerConfig]] = {
+    Method.RQVAE: RqVaeConfig,
+    Method.RKMEANS: ResidualKMeansConfig,
+    Method.OPQ: ProductConfig,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +53,16 @@ class SemanticIds:
     """uint16 [N, L], unique rows."""
     native_codes: npt.NDArray[np.uint16]
     """uint16 [N, L], the nearest codes, before collisions were resolved."""
-    codebook_sizes: tuple[int, ...]
-    """K of each level."""
-    quantizer: RqVae
-    """Encoder, codebooks and decoder."""
+    config: TokenizerConfig
+    """What they were made with."""
+    quantizer: Quantizer
+    """Vectors to codes and back."""
+    fusion: Fusion | None = None
+    """Makes the quantiser's vectors from several; None where it reads the content alone."""
     explained_variance: float
-    """Share of the embeddings' variance that the nearest codes keep."""
+    """Share of the vectors' variance that the nearest codes keep."""
+    latents: LatentHealth | None = None
+    """In how many directions an encoder's latents vary; None for a method without an encoder."""
     notes: tuple[str, ...] = ()
     """What was done differently from what was asked for."""
 
@@ -56,8 +75,20 @@ class SemanticIds:
                 )
             if (codes >= np.asarray(self.codebook_sizes)).any():
                 raise InputError(f"{name} hold a code beyond the sizes {self.codebook_sizes}")
-        if len(np.unique(self.codes, axis=0)) < len(self.codes):
+        if num_distinct(self.codes) < len(self.codes):
             raise InputError("two items have the same codes; resolve collisions first")
+
+    @property
+    def codebook_sizes(self) -> tuple[int, ...]:
+        """K of each level."""
+        return self.quantizer.codebook_sizes
+
+    @property
+    def content_width(self) -> int:
+        """D of the content vectors that new items need."""
+        if self.fusion is not None:
+            return len(self.fusion.get_buffer("content_mean"))
+        return len(self.quantizer.preparation.mean)
 
     @cached_property
     def health(self) -> Health:
@@ -67,7 +98,24 @@ class SemanticIds:
             self.codes,
             self.codebook_sizes,
             explained_variance=self.explained_variance,
+            latents=self.latents,
         )
+
+    def encode_content(self, content: Tensor) -> Tensor:
+        """What codes are searched for, float32 [n, W], of items of which only the content is known.
+
+        Args:
+            content: float32 [n, D].
+
+        Raises:
+            InputError: the vectors have another width than those of the fit.
+        """
+        if content.ndim != 2 or content.shape[1] != self.content_width:
+            raise InputError(
+                f"content must be [n, {self.content_width}] as in the fit of these ids, got "
+                f"{list(content.shape)}; use the text encoder that the run used"
+            )
+        return self.quantizer.encode(self.fusion(content) if self.fusion else content)
 
     def save(
         self,
@@ -83,16 +131,23 @@ class SemanticIds:
             config: what else it was made with, for `artifacts.is_current`; JSON values.
             parents: the artefacts it was made from.
         """
-        settings = self.quantizer.config
-        record = {**(config or {}), "rqvae": asdict(settings)}
-        facts = {"explained_variance": self.explained_variance, "notes": self.notes}
+        record = {**(config or {}), **tokenizer_record(self.config)}
+        facts: dict[str, Any] = {
+            "explained_variance": self.explained_variance,
+            "latents": asdict(self.latents) if self.latents else None,
+            "notes": self.notes,
+            "fused": self.fusion.widths if self.fusion else None,
+        }
         with artifacts.writing(
-            path, kind=SEMANTIC_IDS_KIND, config=record, seed=settings.seed, parents=parents
+            path, kind=SEMANTIC_IDS_KIND, config=record, seed=self.config.seed, parents=parents
         ) as folder:
             np.savez(folder / CODES_FILE, codes=self.codes, native_codes=self.native_codes)
+            modules = {"quantizer": self.quantizer, "fusion": self.fusion}
             weights = {
-                name: tensor.cpu().contiguous()
-                for name, tensor in self.quantizer.state_dict().items()
+                f"{prefix}.{name}": tensor.cpu().contiguous()
+                for prefix, module in modules.items()
+                if module is not None
+                for name, tensor in module.state_dict().items()
             }
             safetensors.torch.save_file(weights, folder / WEIGHTS_FILE)
             (folder / FACTS_FILE).write_text(json.dumps(facts, indent=1))
@@ -108,87 +163,55 @@ class SemanticIds:
         with np.load(artifact.file(CODES_FILE), allow_pickle=False) as arrays:
             codes, native_codes = arrays["codes"], arrays["native_codes"]
         weights = safetensors.torch.load_file(artifact.file(WEIGHTS_FILE))
-        num_levels, num_codes, _ = weights["codebooks"].shape
-        quantizer = RqVae(
-            width=len(weights["mean"]),
-            num_codes=num_codes,
-            config=RqVaeConfig(**artifact.config["rqvae"]),
-        )
-        quantizer.load_state_dict(weights)
         facts = json.loads(artifact.file(FACTS_FILE).read_text())
         try:
+            config = _config_of(artifact.config["tokenizer"])
             return cls(
                 codes=codes,
                 native_codes=native_codes,
-                codebook_sizes=(num_codes,) * num_levels,
-                quantizer=quantizer.eval(),
+                config=config,
+                quantizer=quantizer_of(config, _of(weights, "quantizer")),
+                fusion=_fusion_of(facts["fused"], _of(weights, "fusion")),
                 explained_variance=facts["explained_variance"],
+                latents=LatentHealth(**facts["latents"]) if facts["latents"] else None,
                 notes=tuple(facts["notes"]),
             )
-        except InputError as error:
+        except (InputError, KeyError) as error:
             raise ArtifactError(f"{path}: {error}; make it again with --force") from error
 
 
-def fit_semantic_ids(
-    vectors: npt.NDArray[np.float32], config: RqVaeConfig, *, device: str = "cpu"
-) -> SemanticIds:
-    """Unique Semantic IDs for items, from their vectors.
-
-    Args:
-        vectors: float32 [N, D], all finite; equal rows are allowed.
-        config: size and training of the RQ-VAE.
-        device: where it is trained.
-
-    Raises:
-        InputError: vectors that cannot be used, or fewer ids than items.
-    """
-    _require_usable(vectors)
-    require_capacity(len(vectors), (config.num_codes,) * config.num_levels)
-    num_codes = supported_num_codes(len(vectors), config)
-    inputs = torch.from_numpy(np.ascontiguousarray(vectors)).to(device)
-    quantizer = fit_rqvae(inputs, config, num_codes=num_codes)
-    with torch.no_grad():
-        latents = quantizer.encode(inputs)
-        native = quantizer.assign(latents)
-        explained = quantizer.explained_variance(inputs, native)
-    codebooks = [codebook.cpu().numpy() for codebook in quantizer.codebooks]
-    resolution = resolve_collisions(latents.cpu().numpy(), codebooks, native.cpu().numpy())
-    notes: tuple[str, ...] = ()
-    if num_codes < config.num_codes:
-        notes = (
-            f"{num_codes} codes a level instead of {config.num_codes}: {len(vectors)} items "
-            f"support no more ({ITEMS_A_CODE} items a code)",
-        )
-    return SemanticIds(
-        codes=resolution.codes.astype(np.uint16),
-        native_codes=native.cpu().numpy().astype(np.uint16),
-        codebook_sizes=(num_codes,) * config.num_levels,
-        quantizer=quantizer.cpu(),
-        explained_variance=explained,
-        notes=notes,
-    )
+def tokenizer_record(config: TokenizerConfig) -> dict[str, object]:
+    """The configuration as an artefact keeps it: JSON values."""
+    return {"tokenizer": {"method": config.method, **asdict(config)}}
 
 
-def supported_num_codes(num_items: int, config: RqVaeConfig) -> int:
-    """Codes a level for this many items: what was asked for, unless items would not share codes.
-
-    A level of nearly as many codes as items leaves nothing for the next levels to say, and no two
-    items share a first code. At least as many codes as unique ids need.
-    """
-    fewest = 1
-    while fewest**config.num_levels < num_items:
-        fewest += 1
-    return min(config.num_codes, max(fewest, math.ceil(num_items / ITEMS_A_CODE)))
+def _config_of(record: Mapping[str, Any]) -> TokenizerConfig:
+    settings = dict(record)
+    return CONFIGS[Method(settings.pop("method"))](**settings)
 
 
-def _require_usable(vectors: npt.NDArray[np.float32]) -> None:
-    if vectors.ndim != 2 or 0 in vectors.shape:
-        raise InputError(f"vectors must be [N, D] with at least one item, got {vectors.shape}")
-    if vectors.dtype != np.float32:
-        raise InputError(f"vectors must be float32, got {vectors.dtype}")
-    broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-    if broken.size:
-        raise InputError(
-            f"{broken.size} item(s) have NaN or infinity in their vectors, the first in rows "
-            f"{broken[:5].tolist()}; mend or drop these items"
-        )
+def _of(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The weights of one module."""
+    start = f"{prefix}."
+    return {name[len(start) :]: each for name, each in weights.items() if name.startswith(start)}
+
+
+def quantizer_of(config: TokenizerConfig, weights: Mapping[str, Tensor]) -> Quantizer:
+    """The quantiser that was fitted with this configuration and has this state dict."""
+    preparation = Preparation.of(_of(weights, "preparation"))
+    codebooks = weights["codebooks"]
+    quantizer: Quantizer
+    if isinstance(config, RqVaeConfig):
+        quantizer = RqVae(preparation, codebooks, config.latent_width, config.hidden_width)
+    else:
+        quantizer = LinearQuantizer(preparation, codebooks, preparation.out_width)
+    quantizer.load_state_dict(weights)
+    return quantizer.eval()
+
+
+def _fusion_of(widths: Mapping[str, int] | None, weights: Mapping[str, Tensor]) -> Fusion | None:
+    if widths is None:
+        return None
+    fusion = Fusion(content_width=len(weights["content_mean"]), widths=widths)
+    fusion.load_state_dict(weights)
+    return fusion

@@ -24,6 +24,7 @@ from genrec.interactions import (
     select_top_k,
     split_histories,
 )
+from genrec.semantic_ids import LinearQuantizer, Preparation, ResidualKMeansConfig, SemanticIds
 
 NUM_ITEMS = 30
 NUM_PEOPLE = 40
@@ -106,6 +107,22 @@ def circle_world(repeats: Repeats = Repeats.MASK) -> InteractionDataset:
         histories=Histories.from_lists(walks),
         repeats=repeats,
         extra=pl.DataFrame(),
+    )
+
+
+def circle_ids(codes: npt.NDArray[np.uint16]) -> SemanticIds:
+    """Semantic IDs [30, L] of the circle's items, by a quantiser of random codebooks."""
+    codebooks = np.random.default_rng(0).normal(size=(codes.shape[1], NUM_ITEMS, 4))
+    return SemanticIds(
+        codes=codes,
+        native_codes=codes,
+        config=ResidualKMeansConfig(num_levels=codes.shape[1], num_codes=NUM_ITEMS),
+        quantizer=LinearQuantizer(
+            Preparation(width=4, out_width=4, rotates=False),
+            torch.from_numpy(codebooks.astype(np.float32)),
+            4,
+        ),
+        explained_variance=0.5,
     )
 
 

@@ -14,9 +14,14 @@ import pytest
 from genrec import artifacts
 from genrec.__main__ import main
 from genrec.funnel import METHODS
-from genrec.semantic_ids import SemanticIds
-from genrec.semantic_ids.rqvae import RqVae, RqVaeConfig
-from tests.evaluation.stubs import NUM_ITEMS, NUM_PEOPLE, all_methods, circle_split, circle_world
+from tests.evaluation.stubs import (
+    NUM_ITEMS,
+    NUM_PEOPLE,
+    all_methods,
+    circle_ids,
+    circle_split,
+    circle_world,
+)
 
 QUICK = ["--budget-ms", "1000000", "--latency-users", "3"]
 
@@ -26,13 +31,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run folder whose artefacts are real and whose models are stand-ins."""
     circle_world().save(tmp_path / "data", source="test")
     codes = np.arange(NUM_ITEMS).reshape(-1, 1).astype(np.uint16)
-    SemanticIds(
-        codes=codes,
-        native_codes=codes,
-        codebook_sizes=(NUM_ITEMS,),
-        quantizer=RqVae(width=4, num_codes=NUM_ITEMS, config=RqVaeConfig(num_levels=1)),
-        explained_variance=0.5,
-    ).save(tmp_path / "semantic_ids")
+    circle_ids(codes).save(tmp_path / "semantic_ids")
     for name in ("generator", "two_tower", "ranker"):
         write_model(tmp_path, name)
     monkeypatch.setattr("genrec.funnel.load_sources", lambda _: all_methods())
@@ -66,6 +65,8 @@ def test_the_report_is_written_and_its_paths_are_printed(
     assert report["methods"]["generative"]["recall@10"] == 1.0
     assert report["history"] == 50
     assert report["semantic_ids"]["levels"][0]["used"] == NUM_ITEMS
+    assert len(report["semantic_ids"]["examples"]) == 10
+    assert "embeddings" in report["semantic_ids"]["not_measured"][0]
     assert report["environment"]["command"].startswith("genrec compare")
     assert str(run / "report" / "report.html") in printed
     assert "two_tower_ranked" in printed
@@ -119,7 +120,7 @@ def test_predictions_join_the_tables(run: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("option", "message"),
-    [("mine", "NAME=FILE"), ("=x", "NAME=FILE"), ("mine=nowhere.parquet", "there is no file")],
+    [("mine", "NAME=VALUE"), ("=x", "NAME=VALUE"), ("mine=nowhere.parquet", "there is no file")],
 )
 def test_predictions_that_cannot_be_read_are_refused(
     run: Path, capsys: pytest.CaptureFixture[str], option: str, message: str
@@ -163,3 +164,8 @@ def test_a_trained_run_is_compared_end_to_end(tiny_run: Path, tmp_path: Path) ->
     assert set(report["methods"]["two_tower_ranked"]["stage_ms"]) >= {"filter", "rank"}
     page = (run / "report" / "report.html").read_text("utf-8")
     assert "Who beats whom" in page
+    ids = report["semantic_ids"]
+    assert len(ids["errors"]) == len(ids["levels"]) == 3
+    assert ids["vectors"]["reproduced"] > 0.95
+    assert ids["co_occurrence"]["levels"][0]["ratio"] > 1
+    assert "semantic-id-tree" in page

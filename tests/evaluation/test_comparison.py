@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -24,11 +25,14 @@ from genrec.evaluation import (
     save_report,
 )
 from genrec.interactions import Source
+from genrec.semantic_ids.inspection import inspect_ids
+from genrec.semantic_ids.picture import ids_picture
 from tests.evaluation.stubs import (
     DANGEROUS_TITLE,
     NUM_ITEMS,
     NUM_PEOPLE,
     all_methods,
+    circle_ids,
     circle_split,
     circle_world,
     constant,
@@ -39,14 +43,13 @@ from tests.evaluation.stubs import (
 CONFIG = CompareConfig(
     budget_ms=1e6, deadline_users=20, timed_requests=5, batch_size=16, num_resamples=200
 )
-ADDED = {
+CIRCLE_IDS = circle_ids(
+    np.array([[item // 10, item % 10] for item in range(NUM_ITEMS)], dtype=np.uint16)
+)
+ADDED: dict[str, Any] = {
     "environment": describe_environment(["genrec", "compare", "--run", "runs/<b>demo</b>"]),
-    "semantic_ids": {
-        "num_items": 30,
-        "native_collision_rate": 0.1,
-        "levels": [{"size": 4, "used": 4, "perplexity": 3.5}],
-        "alarms": ["level 1 looks <odd>"],
-    },
+    "semantic_ids": inspect_ids(CIRCLE_IDS, catalogue=circle_world().catalogue).to_json()
+    | {"alarms": ["level 1 looks <odd>"], "notes": ["made of <paper>"]},
 }
 
 
@@ -250,6 +253,26 @@ def test_titles_and_names_are_escaped(report: dict[str, Any]) -> None:
     assert "&lt;script&gt;alert(" in page
     assert "<b>demo</b>" not in page
     assert "<odd>" not in page
+    assert "<paper>" not in page
+
+
+def test_the_semantic_ids_have_a_section_with_figures_examples_and_the_picture(
+    report: dict[str, Any],
+) -> None:
+    catalogue = circle_world().catalogue
+    picture = ids_picture(CIRCLE_IDS, catalogue=catalogue)
+    page = Page()
+    page.feed(render_report(report, picture))
+    assert page.loaded == []
+    html = render_report(report, picture)
+    assert "level 1 looks &lt;odd&gt;" in html
+    assert html.count("semantic-id-tree") >= 1
+    example = report["semantic_ids"]["examples"][0]
+    assert f"<code>{example['codes'][0]}-{example['codes'][1]}</code>" in html
+    assert "1 code, 9 others" in html
+    assert "not measured" in html
+    assert '<script>alert("1")' not in html
+    assert "semantic-id-tree" not in render_report(report)
 
 
 def test_an_item_without_title_is_shown_by_its_id(report: dict[str, Any]) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from itertools import permutations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import linear_sum_assignment
 
 from genrec.errors import InputError
 from genrec.kernels import residual_assign
 from genrec.semantic_ids import native_collision_rate, resolve_collisions
+from genrec.semantic_ids.prefixes import num_distinct, row_keys
+from genrec.semantic_ids.vectors import LazyVectors, Rows
 
 Codebooks = list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]
 
@@ -106,3 +111,132 @@ def test_too_few_ids_are_refused_with_a_size_that_suffices() -> None:
 def test_the_native_rate_counts_items_without_an_id_of_their_own() -> None:
     codes = np.array([[0, 1], [0, 1], [0, 1], [2, 2]])
     assert native_collision_rate(codes) == 0.5
+
+
+Array = npt.NDArray[np.float32]
+Ids = npt.NDArray[np.int64]
+
+
+def rows_by_prefix(codes: Ids) -> dict[tuple[int, ...], list[int]]:
+    """The rows under every prefix of L - 1 codes."""
+    groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for row, prefix in enumerate(codes[:, :-1].tolist()):
+        groups[tuple(prefix)].append(row)
+    return dict(sorted(groups.items()))
+
+
+def distances(
+    latents: Array, codebooks: Codebooks, prefix: tuple[int, ...]
+) -> npt.NDArray[np.float64]:
+    """[n, K]: of what this prefix leaves over to the next codes."""
+    residual = latents
+    for level, code in enumerate(prefix):
+        residual = residual - codebooks[level][code]
+    points, codes = residual.astype(np.float64), codebooks[len(prefix)].astype(np.float64)
+    products = 2.0 * (points @ codes.T)
+    found: npt.NDArray[np.float64] = (points**2).sum(axis=1)[:, None] - products
+    found += (codes**2).sum(axis=1)
+    return found
+
+
+def prefix_with_room(latent: Array, codebooks: Codebooks, placed: Ids) -> list[int]:
+    """L - 1 codes, each the nearest under which ids are free, counted anew for every one."""
+    prefix: tuple[int, ...] = ()
+    for level in range(len(codebooks) - 1):
+        capacity = np.prod([len(codebook) for codebook in codebooks[level + 1 :]])
+        for code in np.argsort(distances(latent[None], codebooks, prefix)[0], kind="stable"):
+            if (placed[:, : level + 1] == (*prefix, code)).all(axis=1).sum() < capacity:
+                break
+        prefix = (*prefix, int(code))
+    return list(prefix)
+
+
+def resolved_in_words(latents: Array, codebooks: Codebooks, codes: Ids) -> Ids:
+    """What `resolve_collisions` means, group by group and item by item."""
+    codes = codes.copy()
+    groups = rows_by_prefix(codes)
+    touched = {p for p, rows in groups.items() if len(set(codes[rows, -1])) < len(rows)}
+    leaving: list[int] = []
+    for prefix, rows in groups.items():
+        if len(rows) > len(codebooks[-1]):
+            staying, _ = linear_sum_assignment(distances(latents[rows], codebooks, prefix))
+            leaving += np.delete(rows, staying).tolist()
+    placed = np.delete(codes, leaving, axis=0)
+    for row in leaving:
+        codes[row, :-1] = prefix_with_room(latents[row], codebooks, placed)
+        placed = np.vstack([placed, codes[row]])
+        touched.add(tuple(codes[row, :-1].tolist()))
+    for prefix, rows in rows_by_prefix(codes).items():
+        if prefix in touched:
+            order, chosen = linear_sum_assignment(distances(latents[rows], codebooks, prefix))
+            codes[np.array(rows)[order], -1] = chosen
+    return codes
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    num_levels=st.integers(1, 4),
+    num_codes=st.integers(1, 6),
+    fill=st.floats(0.0, 1.0),
+    dtype=st.sampled_from([np.int64, np.uint16]),
+)
+def test_it_is_what_going_through_all_groups_one_by_one_gives(
+    seed: int, num_levels: int, num_codes: int, fill: float, dtype: type[np.integer]
+) -> None:
+    num_items = max(1, round(fill * min(150, num_codes**num_levels)))
+    latents, codebooks = drawn(seed, num_items, num_levels, num_codes)
+    codes = nearest_codes(latents, codebooks)
+    found = resolve_collisions(latents, codebooks, codes.astype(dtype)).codes
+    np.testing.assert_array_equal(found, resolved_in_words(latents, codebooks, codes))
+    assert found.dtype == dtype
+
+
+def test_only_items_of_groups_with_collisions_are_read() -> None:
+    latents, codebooks = drawn(0, 10, 2, 10)
+    codes = np.array(
+        [[0, 0], [1, 1], [1, 1], [1, 2], [2, 0], [3, 0], [4, 5], [4, 5], [5, 0], [6, 0]]
+    )
+    read: list[int] = []
+
+    def make(rows: Rows) -> Array:
+        assert isinstance(rows, np.ndarray)
+        read.extend(rows.tolist())
+        return latents[rows]
+
+    found = resolve_collisions(LazyVectors((10, 3), make), codebooks, codes).codes
+    assert sorted(read) == [1, 2, 3, 6, 7]
+    np.testing.assert_array_equal(found, resolve_collisions(latents, codebooks, codes).codes)
+
+
+def test_more_groups_than_are_read_at_once_are_resolved_alike() -> None:
+    num_groups = 20_000  # of two items each: more than two blocks
+    codebooks = [
+        np.arange(200, dtype=np.float32)[:, None],
+        np.linspace(0, 0.9, 100, dtype=np.float32)[:, None],
+        np.array([[0.0], [0.004]], np.float32),
+    ]
+    prefixes = np.stack(np.divmod(np.arange(num_groups), 100), axis=1)  # [G, 2]
+    codes = np.repeat(np.pad(prefixes, ((0, 0), (0, 1))), 2, axis=0)
+    latents = codebooks[0][codes[:, 0]] + codebooks[1][codes[:, 1]]
+    latents[1::2] += 0.004
+    shuffled = np.random.default_rng(0).permutation(2 * num_groups)
+    resolution = resolve_collisions(latents[shuffled], codebooks, codes[shuffled])
+    assert resolution.num_changed == num_groups
+    np.testing.assert_array_equal(resolution.codes[:, -1], shuffled % 2)
+
+
+@settings(max_examples=50, deadline=None)
+@given(sizes=st.lists(st.integers(1, 2**16), min_size=1, max_size=9), seed=st.integers(0, 10_000))
+def test_keys_are_equal_and_ordered_as_the_rows_are_however_many_ids_there_are(
+    sizes: list[int], seed: int
+) -> None:
+    generator = np.random.default_rng(seed)
+    distinct = generator.integers(0, sizes, size=(30, len(sizes))).astype(np.uint16)
+    codes = distinct[generator.integers(0, 30, size=60)]
+    keys = row_keys(codes)
+    rows = list(map(tuple, codes.tolist()))
+    for left in range(60):
+        for right in range(60):
+            assert (keys[left] < keys[right]) == (rows[left] < rows[right])
+    assert num_distinct(codes) == len(set(rows))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from genrec.semantic_ids import Health, measure_health
+from genrec.semantic_ids.health import measure_latents
 
 SOUND = np.array([[i, j] for i in range(8) for j in range(8)])
 
@@ -49,6 +50,28 @@ def test_uneven_use_is_told_from_collapse() -> None:
 def test_ids_that_say_little_of_the_embeddings_raise_an_alarm() -> None:
     (alarm,) = health(SOUND, 0.04).alarms
     assert alarm.startswith("the ids keep 4.0% of what the embeddings say")
+
+
+def test_latents_on_a_few_lines_have_collapsed_although_all_codes_are_used() -> None:
+    generator = np.random.default_rng(0)
+    vectors = generator.normal(size=(4000, 8))
+    onto_one = vectors[:, :1] * np.ones(8) + 0.01 * generator.normal(size=(4000, 8))
+    sound, collapsed = measure_latents(vectors, vectors), measure_latents(onto_one, vectors)
+    assert sound.directions == pytest.approx(8.0, rel=0.02)
+    assert collapsed.directions == pytest.approx(1.0, rel=0.02)
+    (alarm,) = measure_health(
+        SOUND, SOUND, (8, 8), explained_variance=0.5, latents=collapsed
+    ).alarms
+    assert alarm.startswith("the encoder's latents vary in 1.0 of 8 directions, the vectors in 8")
+    assert "collapsed" in alarm
+    assert measure_health(SOUND, SOUND, (8, 8), explained_variance=0.5, latents=sound).alarms == ()
+
+
+def test_latents_need_no_more_directions_than_the_vectors_have() -> None:
+    line = np.random.default_rng(0).normal(size=(500, 1)) * np.ones(8)
+    assert measure_latents(line, line).share == pytest.approx(1.0)
+    still = np.ones((5, 8))
+    assert measure_latents(still, still).share == 1.0
 
 
 def test_ids_that_still_collide_raise_an_alarm() -> None:

@@ -1,0 +1,164 @@
+"""What was appended comes back; what a crash or a flipped bit made of it passes for no record."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from genrec.errors import ArtifactError, ArtifactMissingError
+from genrec.semantic_ids.journal import Journal, JournalStart, Record, exclusive
+
+START = JournalStart(base="ab" * 32, num_added=2)
+RECORDS = [
+    Record(item_id="a", codes=(1, 2, 3), nearest=(1, 2, 4)),
+    Record(item_id='b "quoted"\nJ* ü', codes=(0, 0, 65535), nearest=(0, 0, 65535)),
+    Record(item_id="c", codes=(7, 7, 7), nearest=(7, 7, 7)),
+]
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    """A journal with all records, the last one appended on its own."""
+    path = tmp_path / "ids.journal"
+    journal = Journal.begin(path, START)
+    journal.append(RECORDS[:2])
+    journal.append(RECORDS[2:])
+    return path
+
+
+def read_all(path: Path) -> list[Record] | None:
+    return Journal.open(path).read_new(mend=True)
+
+
+def test_what_was_appended_comes_back_in_order(written: Path) -> None:
+    journal = Journal.open(written)
+    assert journal.start == START
+    assert journal.num_records == 0
+    assert journal.read_new() == RECORDS
+    assert journal.num_records == 3
+    assert journal.read_new() == []
+
+
+def test_lines_can_be_read_by_a_person(written: Path) -> None:
+    contents = [json.loads(line.split(" ", 1)[1]) for line in written.read_text().splitlines()]
+    assert contents[0] == {"format": 1, "base": "ab" * 32, "num_added": 2}
+    assert contents[1] == {"seq": 1, "item_id": "a", "codes": [1, 2, 3], "nearest": [1, 2, 4]}
+    assert [each.get("seq") for each in contents] == [None, 1, 2, 3]
+
+
+def test_a_reader_sees_what_another_appends_and_goes_on_from_there(written: Path) -> None:
+    reader, writer = Journal.open(written), Journal.open(written)
+    reader.read_new()
+    writer.read_new()
+    more = Record(item_id="d", codes=(1, 1, 1), nearest=(1, 1, 1))
+    writer.append([more])
+    assert reader.read_new() == [more]
+    assert reader.checksum == writer.checksum
+    last = Record(item_id="e", codes=(1, 1, 2), nearest=(1, 1, 1))
+    reader.append([last])
+    assert writer.read_new() == [last]
+
+
+def test_a_line_that_a_crash_left_unfinished_is_cut_off_wherever_it_ends(
+    written: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = written.read_bytes()
+    whole = content[: content[:-1].rindex(b"\n") + 1]
+    for length in range(len(whole), len(content)):
+        written.write_bytes(content[:length])
+        caplog.clear()
+        journal = Journal.open(written)
+        assert journal.read_new() == RECORDS[:2]  # a reader waits for the rest
+        assert written.stat().st_size == length
+        assert journal.read_new(mend=True) == []
+        assert ("cut off" in caplog.text) == (length > len(whole))
+        assert written.read_bytes() == whole
+        journal.append(RECORDS[2:])
+        assert written.read_bytes() == content
+
+
+def test_no_flipped_bit_goes_unnoticed(written: Path) -> None:
+    content = written.read_bytes()
+    with written.open("r+b", buffering=0) as stream:
+        for place, byte in enumerate(content):
+            for bit in range(8):
+                stream.seek(place)
+                stream.write(bytes([byte ^ 1 << bit]))
+                with pytest.raises(ArtifactError, match=r"line \d was altered"):
+                    read_all(written)
+            stream.seek(place)
+            stream.write(bytes([byte]))
+    assert read_all(written) == RECORDS
+
+
+def test_the_message_names_the_line_and_the_remedy(written: Path) -> None:
+    lines = written.read_bytes().splitlines(keepends=True)
+    written.write_bytes(b"".join([*lines[:2], lines[2].replace(b"65535", b"65534"), lines[3]]))
+    with pytest.raises(ArtifactError, match=r"ids\.journal, line 3 was altered.*head -n 2"):
+        read_all(written)
+    written.write_bytes(b"".join(lines[:2]))
+    assert read_all(written) == RECORDS[:1]
+
+
+@pytest.mark.parametrize("order", [(0, 2, 1, 3), (0, 2, 3), (0, 1, 1, 2, 3)])
+def test_lines_that_were_moved_removed_or_copied_are_noticed(
+    written: Path, order: tuple[int, ...]
+) -> None:
+    lines = written.read_bytes().splitlines(keepends=True)
+    written.write_bytes(b"".join(lines[line] for line in order))
+    with pytest.raises(ArtifactError, match="was altered"):
+        read_all(written)
+
+
+def test_a_journal_that_lost_lines_since_it_was_read_is_refused(written: Path) -> None:
+    journal = Journal.open(written)
+    journal.read_new()
+    written.write_bytes(written.read_bytes()[:-20])
+    with pytest.raises(ArtifactError, match="has become shorter"):
+        journal.read_new(mend=True)
+
+
+def test_a_reader_notices_that_another_journal_stands_there(written: Path) -> None:
+    journal = Journal.open(written)
+    journal.read_new()
+    Journal.begin(written, JournalStart(base="cd" * 32, num_added=5))
+    assert journal.read_new() is None
+    assert read_all(written) == []
+    written.unlink()
+    assert journal.read_new() is None
+
+
+def test_a_format_of_the_future_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "ids.journal"
+    monkeypatch.setattr("genrec.semantic_ids.journal.FORMAT_VERSION", 2)
+    Journal.begin(path, START)
+    monkeypatch.undo()
+    with pytest.raises(ArtifactError, match="has format 2, this genrec reads 1"):
+        Journal.open(path)
+
+
+def test_a_journal_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactMissingError, match="no journal at"):
+        Journal.open(tmp_path / "ids.journal")
+
+
+def test_the_lock_keeps_threads_out_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="genrec")
+    inside: list[str] = []
+
+    def enter() -> None:
+        with exclusive(tmp_path / "lock"):
+            inside.append("second")
+
+    with exclusive(tmp_path / "lock"):
+        thread = threading.Thread(target=enter)
+        thread.start()
+        thread.join(timeout=0.2)
+        assert thread.is_alive()
+        inside.append("first")
+    thread.join()
+    assert inside == ["first", "second"]
+    assert "waiting for another process" in caplog.text

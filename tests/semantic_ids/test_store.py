@@ -1,0 +1,375 @@
+"""Items that are added keep their ids: over openings, crashes, compactions and other processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from genrec import artifacts
+from genrec.errors import ArtifactError, ArtifactMissingError, InputError
+from genrec.semantic_ids.additions import IdChooser
+from genrec.semantic_ids.journal import Journal, JournalStart, exclusive
+from genrec.semantic_ids.semantic_ids import SEMANTIC_IDS_KIND, SemanticIds
+from genrec.semantic_ids.store import SemanticIdStore, journal_of
+from tests.semantic_ids.stubs import add_together, content_of, stub_ids
+
+NUM_FITTED = 20
+NAMES = ["a", "b", "c", "d", "e"]
+CONTENT = content_of(5, seed=1)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Saved ids of 20 items."""
+    folder = tmp_path / "run" / "ids"
+    stub_ids(NUM_FITTED, num_codes=6).save(folder, config={"inputs": "text"})
+    return folder
+
+
+@pytest.fixture
+def grown(path: Path) -> Path:
+    """The same with five items in the journal."""
+    SemanticIdStore.open(path).add(NAMES, CONTENT)
+    return path
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def state(path: Path) -> tuple[list[str], list[list[int]]]:
+    store = SemanticIdStore.open(path)
+    return store.item_ids, store.codes.tolist()
+
+
+def test_new_items_follow_the_fitted_ones_and_no_file_of_the_artefact_changes(path: Path) -> None:
+    before = contents(path)
+    store = SemanticIdStore.open(path)
+    fitted = store.codes
+    added = store.add(NAMES, CONTENT)
+    assert added.item_index.tolist() == [20, 21, 22, 23, 24]
+    assert added.is_new.all()
+    assert store.item_ids == NAMES
+    assert store.codes.dtype == added.codes.dtype == np.uint16
+    np.testing.assert_array_equal(store.codes, np.concatenate([fitted, added.codes]))
+    assert len(np.unique(store.codes, axis=0)) == 25
+    assert contents(path) == before
+
+
+def test_what_was_added_is_there_when_opened_again(path: Path) -> None:
+    store = SemanticIdStore.open(path)
+    store.add(NAMES[:2], CONTENT[:2])
+    store.add(NAMES[2:], CONTENT[2:])
+    again = SemanticIdStore.open(path)
+    assert again.item_ids == NAMES
+    np.testing.assert_array_equal(again.codes, store.codes)
+    ids = SemanticIds.load(path)
+    at_once = IdChooser(ids, ids.codes).choose(CONTENT)
+    np.testing.assert_array_equal(again.codes[NUM_FITTED:], at_once.codes)
+
+
+def test_an_item_that_was_added_keeps_its_id_and_gets_no_second_one(path: Path) -> None:
+    store = SemanticIdStore.open(path)
+    first = store.add(NAMES[:3], CONTENT[:3])
+    again = store.add(["c", "x", "a"], CONTENT[[0, 3, 4]])
+    assert again.item_index.tolist() == [22, 23, 20]
+    assert again.is_new.tolist() == [False, True, False]
+    np.testing.assert_array_equal(again.codes[[2, 0]], first.codes[[0, 2]])
+    assert store.item_ids == ["a", "b", "c", "x"]
+
+
+def test_an_item_of_the_catalogue_is_answered_with_the_id_that_it_has(path: Path) -> None:
+    catalogue = [f"i{item}" for item in range(NUM_FITTED)]
+    store = SemanticIdStore.open(path, catalogue=catalogue)
+    added = store.add(["new", "i7"], CONTENT[:2])
+    assert added.item_index.tolist() == [20, 7]
+    assert added.is_new.tolist() == [True, False]
+    np.testing.assert_array_equal(added.codes[1], store.codes[7])
+    with pytest.raises(InputError, match=r"the catalogue has 19 items.* fitted to 20"):
+        SemanticIdStore.open(path, catalogue=catalogue[1:])
+
+
+def test_nothing_added_is_nothing_written(path: Path) -> None:
+    store = SemanticIdStore.open(path)
+    added = store.add([], np.zeros((0, 3), np.float32))
+    assert added.codes.shape == (0, 3)
+    assert store.compact() == 0
+    assert not journal_of(path).exists()
+
+
+@pytest.mark.parametrize(
+    ("names", "content", "message"),
+    [
+        (["a", "b"], np.zeros((2, 4), np.float32), r"content must be \[n, 3\]"),
+        (["a", "b"], np.zeros((1, 3), np.float32), r"a row for each of the 2 item ids"),
+        (["a", "b"], np.zeros((2, 3)), r"must be float32 .* got float64"),
+        (["a", "b"], np.zeros(3, np.float32), r"got float32 \[3\]"),
+        (["a", ""], np.zeros((2, 3), np.float32), r"rows \[1\] are empty"),
+        (["a", "b", "a"], np.zeros((3, 3), np.float32), r"more than once, as \['a'\]"),
+        (["a", "b"], np.array([[0, 0, 0], [0, np.nan, 0]], np.float32), r"\['b'\] in rows \[1\]"),
+        (["a", "b"], np.array([[0, 0, np.inf], [0, 0, 0]], np.float32), r"\['a'\] in rows \[0\]"),
+    ],
+)
+def test_what_cannot_be_added_is_named_and_nothing_is_added(
+    path: Path,
+    names: list[str],
+    content: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
+    message: str,
+) -> None:
+    store = SemanticIdStore.open(path)
+    with pytest.raises(InputError, match=message):
+        store.add(names, content)
+    assert store.item_ids == state(path)[0] == []
+    store.add(["a"], CONTENT[:1])
+
+
+def test_when_ids_run_out_none_of_the_batch_is_added(tmp_path: Path) -> None:
+    stub_ids(6, num_levels=2, num_codes=3).save(tmp_path / "ids")
+    store = SemanticIdStore.open(tmp_path / "ids")
+    with pytest.raises(InputError, match=r"9 ids, too few for 10 items; 4 codes"):
+        store.add(NAMES[:4], CONTENT[:4])
+    store.add(NAMES[:3], CONTENT[:3])
+    with pytest.raises(InputError, match="too few"):
+        store.add(NAMES[3:4], CONTENT[3:4])
+    assert state(tmp_path / "ids")[0] == NAMES[:3]
+
+
+def test_two_stores_that_take_turns_never_give_one_id_twice(path: Path) -> None:
+    first, second = SemanticIdStore.open(path), SemanticIdStore.open(path)
+    same = np.repeat(CONTENT[:1], 5, axis=0)
+    for turn in range(5):
+        store = (first, second)[turn % 2]
+        assert store.add([NAMES[turn]], same[turn : turn + 1]).item_index.tolist() == [20 + turn]
+    assert len(np.unique(SemanticIdStore.open(path).codes, axis=0)) == 25
+    assert second.item_ids == NAMES[:4]
+    second.refresh()
+    assert second.item_ids == NAMES
+
+
+def test_processes_that_add_at_the_same_time_never_give_one_id_twice(tmp_path: Path) -> None:
+    path = tmp_path / "ids"
+    stub_ids(NUM_FITTED, num_codes=6).save(path)
+    spawn = multiprocessing.get_context("spawn")
+    start = spawn.Barrier(2)
+    # Both have the same contents, and so want the same ids.
+    processes = [
+        spawn.Process(target=add_together, args=(path, name, 50, 4, start)) for name in "ab"
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(timeout=120)
+    assert [process.exitcode for process in processes] == [0, 0]
+    store = SemanticIdStore.open(path)
+    assert sorted(store.item_ids) == sorted(f"{name}{item}" for name in "ab" for item in range(50))
+    assert len(np.unique(store.codes, axis=0)) == NUM_FITTED + 100
+
+
+def test_an_item_whose_record_was_torn_is_added_again(
+    grown: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = journal_of(grown)
+    journal.write_bytes(journal.read_bytes()[:-9])
+    store = SemanticIdStore.open(grown)
+    assert store.item_ids == NAMES[:4]
+    added = store.add(["e"], CONTENT[4:])
+    assert added.item_index.tolist() == [24]
+    assert added.is_new.all()
+    assert "cut off" in caplog.text
+    assert state(grown)[0] == NAMES
+
+
+def test_an_altered_record_is_refused(grown: Path) -> None:
+    journal = journal_of(grown)
+    journal.write_bytes(journal.read_bytes().replace(b'"item_id":"c"', b'"item_id":"z"'))
+    with pytest.raises(ArtifactError, match="line 4 was altered"):
+        SemanticIdStore.open(grown)
+
+
+def test_a_failed_append_leaves_a_store_that_knows_what_is_on_the_disk(
+    grown: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SemanticIdStore.open(grown)
+
+    def full(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("genrec.semantic_ids.journal.Journal.append", full)
+    with pytest.raises(OSError, match="no space"):
+        store.add(["f"], CONTENT[:1])
+    monkeypatch.undo()
+    expected = IdChooser(store.ids, SemanticIdStore.open(grown).codes).choose(CONTENT[:1])
+    added = store.add(["g"], CONTENT[:1])
+    assert added.item_index.tolist() == [25]
+    np.testing.assert_array_equal(added.codes, expected.codes)  # what failed took no place
+    assert state(grown)[0] == [*NAMES, "g"]
+
+
+def test_compaction_changes_no_id(grown: Path) -> None:
+    before = state(grown)
+    store = SemanticIdStore.open(grown)
+    old = artifacts.read(grown, kind=SEMANTIC_IDS_KIND)
+    assert store.compact() == 5
+    assert (store.item_ids, store.codes.tolist()) == before == state(grown)
+    new = artifacts.read(grown, kind=SEMANTIC_IDS_KIND)
+    assert (new.config, new.seed, new.parents) == (old.config, old.seed, old.parents)
+    nearest = store.ids.quantizer.assign_array(CONTENT)
+    np.testing.assert_array_equal(store.native_codes[NUM_FITTED:], nearest)
+    assert store.compact() == 0
+
+
+def test_who_reads_the_fitted_items_finds_them_as_they_were_before_a_compaction(
+    grown: Path,
+) -> None:
+    before = SemanticIds.load(grown)
+    store = SemanticIdStore.open(grown)
+    store.compact()
+    store.add(["f"], CONTENT[:1])
+    store.compact()
+    after = SemanticIds.load(grown)
+    np.testing.assert_array_equal(after.codes, before.codes)
+    np.testing.assert_array_equal(after.native_codes, before.native_codes)
+    assert after.health == before.health
+
+
+def test_items_are_added_after_a_compaction_as_before_it(grown: Path) -> None:
+    twin = grown.with_name("twin")
+    shutil.copytree(grown, twin)
+    shutil.copy(journal_of(grown), journal_of(twin))
+    store = SemanticIdStore.open(grown)
+    store.compact()
+    content = content_of(30, seed=7)
+    names = [f"n{item}" for item in range(30)]
+    added = store.add([*names, "c"], np.concatenate([content, CONTENT[:1]]))
+    assert added.item_index.tolist() == [*range(25, 55), 22]
+    uncompacted = SemanticIdStore.open(twin).add(names, content)
+    np.testing.assert_array_equal(added.codes[:-1], uncompacted.codes)
+    assert store.compact() == 30
+    assert state(grown)[0] == [*NAMES, *names]
+
+
+def test_a_store_that_was_open_during_a_compaction_notices_it(grown: Path) -> None:
+    adder, reader = SemanticIdStore.open(grown), SemanticIdStore.open(grown)
+    SemanticIdStore.open(grown).compact()
+    added = adder.add(["c", "f"], CONTENT[:2])
+    assert added.item_index.tolist() == [22, 25]
+    assert adder.item_ids == state(grown)[0] == [*NAMES, "f"]
+    reader.refresh()
+    np.testing.assert_array_equal(reader.codes, adder.codes)
+    SemanticIdStore.open(grown).compact()
+    adder.refresh()
+    assert adder.add(["g"], CONTENT[2:3]).item_index.tolist() == [26]
+
+
+class _CrashError(Exception):
+    """The power went off."""
+
+
+BEGIN = Journal.begin
+
+
+def crash(*_: object) -> None:
+    raise _CrashError
+
+
+def crash_after_moving_away(_: Path, path: Path) -> None:
+    path.rename(path.parent / f".{path.name}.{os.getpid()}.old")
+    raise _CrashError
+
+
+def crash_after_beginning(path: Path, start: JournalStart) -> None:
+    BEGIN(path, start)
+    raise _CrashError
+
+
+@pytest.mark.parametrize(
+    ("step", "interrupted"),
+    [
+        ("genrec.artifacts._sync", crash),  # the new artefact is half written
+        ("genrec.artifacts._put_in_place", crash_after_moving_away),  # there is none at all
+        ("genrec.semantic_ids.compaction.sync_folder", crash),  # it is there, the journal as before
+        ("genrec.semantic_ids.journal.Journal.begin", crash),
+        ("genrec.semantic_ids.journal.Journal.begin", crash_after_beginning),
+    ],
+)
+@pytest.mark.parametrize("opened_before", [True, False])
+def test_a_crash_anywhere_in_a_compaction_changes_no_id(
+    grown: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    interrupted: Callable[..., None],
+    opened_before: bool,
+) -> None:
+    before = state(grown)
+    store, bystander = SemanticIdStore.open(grown), SemanticIdStore.open(grown)
+    # An exception lets the writer tidy up; a crash does not.
+    monkeypatch.setattr("genrec.artifacts.shutil.rmtree", lambda *_, **__: None)
+    monkeypatch.setattr(step, interrupted)
+    with pytest.raises(_CrashError):
+        store.compact()
+    monkeypatch.undo()
+    if opened_before:
+        assert not bystander.add(["b"], CONTENT[1:2]).is_new.any()
+    assert state(grown) == before
+    assert store.add(["a", "f"], CONTENT[:2]).is_new.tolist() == [False, True]
+    SemanticIdStore.open(grown).compact()
+    names, codes = state(grown)
+    assert names == [*NAMES, "f"]
+    assert codes[:25] == before[1]
+
+
+def test_who_opens_ids_while_they_are_being_replaced_waits(grown: Path) -> None:
+    away = grown.with_name("away")
+    found: list[tuple[list[str], list[list[int]]]] = []
+    before = state(grown)
+    with exclusive(journal_of(grown).with_name("ids.journal.lock")):
+        grown.rename(away)
+        reader = threading.Thread(target=lambda: found.append(state(grown)))
+        reader.start()
+        reader.join(timeout=0.2)
+        assert reader.is_alive()
+        away.rename(grown)
+    reader.join()
+    assert found == [before]
+
+
+def test_ids_made_anew_do_not_silently_lose_what_was_added_to_the_old_ones(grown: Path) -> None:
+    store = SemanticIdStore.open(grown)
+    store.compact()
+    store.add(["f"], CONTENT[:1])
+    kept = journal_of(grown).read_bytes()
+    stub_ids(NUM_FITTED, num_codes=6, seed=3).save(grown)
+    for again in (store.refresh, lambda: SemanticIdStore.open(grown)):
+        with pytest.raises(
+            ArtifactError, match=r"about 6 item\(s\).* were made anew.*move the jou"
+        ):
+            again()
+    with pytest.raises(ArtifactError, match="made anew"):
+        store.add(["g"], CONTENT[1:2])
+    assert journal_of(grown).read_bytes() == kept
+    journal_of(grown).rename(grown.with_name("old.journal"))
+    store = SemanticIdStore.open(grown)
+    assert store.item_ids == []
+    assert store.add(["g"], CONTENT[1:2]).item_index.tolist() == [20]
+
+
+def test_ids_made_anew_before_anything_was_added_to_them_are_taken_as_they_are(path: Path) -> None:
+    digest = artifacts.read(path, kind=SEMANTIC_IDS_KIND).digest
+    Journal.begin(journal_of(path), JournalStart(base=digest, num_added=0))
+    store = SemanticIdStore.open(path)
+    stub_ids(NUM_FITTED, num_codes=6, seed=3).save(path)
+    assert store.add(["a"], CONTENT[:1]).item_index.tolist() == [20]
+    np.testing.assert_array_equal(SemanticIdStore.open(path).codes, store.codes)
+
+
+def test_a_place_without_ids_is_named(tmp_path: Path) -> None:
+    for place in (tmp_path / "ids", tmp_path / "no run" / "ids"):
+        with pytest.raises(ArtifactMissingError, match="nothing complete stands at"):
+            SemanticIdStore.open(place)
