@@ -160,9 +160,8 @@ def _gain(group: Sequence[Run], reference: Sequence[Run], key: str) -> dict[str,
 def markdown(entries: Sequence[Mapping[str, Any]]) -> str:
     """A table with one row a data set and arm."""
     columns = (
-        *("data", "tokenizer", "seeds", "native collisions", "least use", "perplexity"),
-        *("validation R@10", "test R@10 (95 % interval)", "test N@10", "gain in R@10 over text"),
-        "dense R@10",
+        *("data", "Semantic IDs", "seeds", "native collisions", "validation R@10"),
+        *("test R@10 (95 % interval)", "test N@10", "more than `rqvae-text`", "dense R@10"),
     )
     rows = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
     by_merit = sorted(
@@ -184,8 +183,6 @@ def _cells(entry: Mapping[str, Any]) -> list[str]:
         f"`{entry['arm']}`",
         str(len(entry["seeds"])),
         f"{health['native_collision_rate']:.2%}" if health else "–",
-        f"{min(health['use']):.1%}" if health else "–",
-        "/".join(f"{level:.0f}" for level in health["perplexity"]) if health else "–",
         f"{figures['validation generative']['recall@10']['mean']:.4f}",
         _with_interval(test["recall@10"]),
         f"{test['ndcg@10']['mean']:.4f}",

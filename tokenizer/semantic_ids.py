@@ -1,4 +1,7 @@
-"""Gives every item a Semantic ID of its own, and says how sound the IDs are."""
+"""Gives every item a Semantic ID of its own, and says how sound the IDs are.
+
+On several processes or GPUs: `accelerate launch -m tokenizer.semantic_ids` with the same options.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,8 @@ from genrec.semantic_ids import (
     journal_of,
     tokenizer_record,
 )
+from genrec.training import discard_checkpoint
+from genrec.training.processes import processes
 
 from . import additions, inspection
 from .inputs import Inputs, ItemSource
@@ -130,15 +135,28 @@ def fit(data: Path, out: Path, source: ItemSource, config: TokenizerConfig, *, f
     if not force and artifacts.is_current(
         out, kind=SEMANTIC_IDS_KIND, config=record, seed=config.seed, parents=parents
     ):
-        console.say(f"{out} is up to date; --force makes it anew")
+        if processes().is_main_process:
+            console.say(f"{out} is up to date; --force makes it anew")
         return
     refuse_to_lose_items(out, force)
+    work_dir = out.parent / "work" / out.name
     content, modalities = source.read(InteractionDataset.load(data), seed=config.seed)
-    ids = fit_semantic_ids(content, config, modalities=modalities)
+    ids = fit_semantic_ids(
+        content, config, modalities=modalities, device=device_of_fit(), work_dir=work_dir
+    )
+    if not processes().is_main_process:
+        return
     ids.save(out, config=record, parents=parents)
+    discard_checkpoint(work_dir)
     journal_of(out).unlink(missing_ok=True)
     inspection.show_health(ids)
     console.say(f"wrote {out}")
+
+
+def device_of_fit() -> str:
+    """This process's GPU, if there is one; other accelerators have no kernel."""
+    device = processes().device
+    return str(device) if device.type == "cuda" else "cpu"
 
 
 def refuse_to_lose_items(out: Path, force: bool) -> None:

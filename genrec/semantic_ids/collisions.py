@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from genrec.errors import InputError
 from genrec.semantic_ids.prefixes import PrefixGroups, num_distinct
@@ -82,22 +83,31 @@ def resolve_collisions(latents: Vectors, codebooks: list[Floats], codes: Codes) 
     resolved = codes.copy()
     groups = PrefixGroups(codes)
     unsettled = groups.rows_of(groups.with_duplicates())  # [N]
-    moved = _leave_full_prefixes(latents, codebooks, resolved, groups)
-    if moved.size:
-        unsettled[moved] = True
-        groups = PrefixGroups(resolved)
-    last = SearchedCodebook(codebooks[-1])
-    for part in _parts(groups, groups.with_any(unsettled)):
-        residuals = _residuals(latents, codebooks, resolved, np.concatenate(part))
-        starts = np.cumsum([len(rows) for rows in part])[:-1]
-        for rows, residual in zip(part, np.split(residuals, starts), strict=True):
-            order, chosen = linear_sum_assignment(last.distances(residual))
-            resolved[rows[order], -1] = chosen
+    # Products of a few rows, a hundred thousand times: threads would wait for each other, not help.
+    with threadpool_limits(limits=1, user_api="blas"):
+        moved = _leave_full_prefixes(latents, codebooks, resolved, groups)
+        if moved.size:
+            unsettled[moved] = True
+            groups = PrefixGroups(resolved)
+        _settle_groups(latents, codebooks, resolved, groups, groups.with_any(unsettled))
     return Resolution(
         codes=resolved,
         num_changed=int((resolved != codes).any(axis=1).sum()),
         num_moved=len(moved),
     )
+
+
+def _settle_groups(
+    latents: Vectors, codebooks: list[Floats], codes: Codes, groups: PrefixGroups, numbers: Rows
+) -> None:
+    """Assigns the last codes of these groups one-to-one, in place."""
+    last = SearchedCodebook(codebooks[-1])
+    for part in _parts(groups, numbers):
+        residuals = _residuals(latents, codebooks, codes, np.concatenate(part))
+        starts = np.cumsum([len(rows) for rows in part])[:-1]
+        for rows, residual in zip(part, np.split(residuals, starts), strict=True):
+            order, chosen = linear_sum_assignment(last.distances(residual))
+            codes[rows[order], -1] = chosen
 
 
 def _parts(groups: PrefixGroups, numbers: Rows) -> Iterator[list[Rows]]:
