@@ -206,7 +206,7 @@ def _by_length(levels: tuple[PrefixAgreement, ...]) -> dict[int, PrefixAgreement
 def _cells(agreement: PrefixAgreement | None) -> tuple[str, str]:
     if agreement is None:
         return "–", "–"
-    ratio = "–" if agreement.ratio is None else f"{agreement.ratio:.3g}"
+    ratio = "–" if agreement.ratio is None else f"{agreement.ratio:,.1f}"
     return f"{100 * agreement.share:.3g}%", ratio
 
 
