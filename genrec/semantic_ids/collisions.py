@@ -82,12 +82,12 @@ def resolve_collisions(latents: Vectors, codebooks: list[Floats], codes: Codes) 
     require_capacity(len(codes), tuple(len(codebook) for codebook in codebooks))
     resolved = codes.copy()
     groups = PrefixGroups(codes)
+    # Those that have to move are among them: a prefix with more items than leaves has duplicates.
     unsettled = groups.rows_of(groups.with_duplicates())  # [N]
     # Products of a few rows, a hundred thousand times: threads would wait for each other, not help.
     with threadpool_limits(limits=1, user_api="blas"):
         moved = _leave_full_prefixes(latents, codebooks, resolved, groups)
         if moved.size:
-            unsettled[moved] = True
             groups = PrefixGroups(resolved)
         _settle_groups(latents, codebooks, resolved, groups, groups.with_any(unsettled))
     return Resolution(

@@ -86,7 +86,8 @@ def fit_rqvae(
     """
     if config.alignment_weight and alignment is None:
         raise InputError("alignment_weight is above 0, but there are no collaborative vectors")
-    with torch.random.fork_rng(), torch.enable_grad():
+    gpus = [device] if torch.device(device).type == "cuda" else []
+    with torch.random.fork_rng(devices=gpus), torch.enable_grad():
         torch.manual_seed(config.seed)
         prepared = from_main(
             lambda: Preparation.fit(

@@ -6,7 +6,6 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,9 +16,10 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 
-from genrec.console import Progress, progress
+from genrec.console import Progress
 from genrec.errors import TrainingError
 from genrec.training.checkpoints import TrainingState, Weights, load_checkpoint, save_checkpoint
+from genrec.training.processes import progress
 
 __all__ = ["Batches", "FitResult", "TrainingConfig", "fit"]
 
@@ -153,7 +153,7 @@ class _Run:
         """Epoch after epoch until the end or until patience is over."""
         steps = self.config.num_epochs * len(self.batches)
         done = self.state.epoch * len(self.batches) + self.state.batch
-        with self._progress(steps, done) as advance:
+        with progress(self.label, steps, done) as advance:
             while self.state.epoch < self.config.num_epochs and not self._out_of_patience():
                 self._train_epoch(advance)
                 self._close_epoch(validate, metric)
@@ -167,12 +167,6 @@ class _Run:
             curve=self.state.curve,
             train_seconds=self.state.train_seconds,
         )
-
-    def _progress(self, steps: int, done: int) -> AbstractContextManager[Progress]:
-        """A progress bar on one process; the others work in silence."""
-        if self.accelerator.is_local_main_process:
-            return progress(self.label, steps, done)
-        return nullcontext(_silence)
 
     def _out_of_patience(self) -> bool:
         return self.state.epoch - self.state.best_epoch >= self.config.patience
@@ -265,10 +259,6 @@ class _Run:
                 optimizer=self.optimizer,
             )
         self.last_save = time.monotonic()
-
-
-def _silence(steps: int = 1, note: str = "") -> None:
-    """The progress of a process that shows none."""
 
 
 def learning_rate_at(share: float, config: TrainingConfig) -> float:

@@ -10,9 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
+from genrec import artifacts
+from genrec.embeddings import ItemEmbeddings
+from genrec.interactions import DATA_KIND, Catalogue, Histories, InteractionDataset, Repeats
+from genrec.semantic_ids import SemanticIds
 from genrec.training.processes import from_main, gathered, own_share, processes
 
 CHECKOUT = Path(__file__).parents[2]
@@ -101,18 +106,26 @@ found = {
 """
 
 
+def launched(num_processes: int, *words: str) -> subprocess.CompletedProcess[str]:
+    """What `python WORDS` does, on so many processes."""
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(num_processes)]
+    return subprocess.run(
+        [sys.executable, *(launch if num_processes > 1 else []), *words],
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
+    )
+
+
 def run(folder: Path, num_processes: int) -> list[dict[str, Any]]:
     """What each process found."""
     folder.mkdir()
     script = folder / "fits.py"
     script.write_text(PROGRAM)
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(num_processes)]
-    subprocess.run(
-        [sys.executable, *(launch if num_processes > 1 else []), str(script), str(folder)],
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT), "OMP_NUM_THREADS": "1"},
-        check=True,
-        timeout=600,
-    )
+    done = launched(num_processes, str(script), str(folder))
+    assert done.returncode == 0, done.stderr
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(num_processes)]
 
 
@@ -182,6 +195,54 @@ def test_shares_come_together_in_order(both: list[dict[str, Any]]) -> None:
     assert both[0]["gathered"] == np.arange(21).reshape(7, 3).tolist()
     assert both[0]["one gathered"] == [[0, 1, 2]]
     assert both[1]["from main"] == 0
+
+
+@pytest.fixture
+def planted(tmp_path: Path) -> Path:
+    """A run folder with data and embeddings of 80 items."""
+    drawn = np.random.default_rng(0)
+    dataset = InteractionDataset(
+        name="planted",
+        catalogue=Catalogue(pl.DataFrame({"item_id": [f"i{item}" for item in range(80)]})),
+        user_ids=[f"u{user}" for user in range(20)],
+        histories=Histories.from_lists([drawn.permutation(80)[:6].tolist() for _ in range(20)]),
+        repeats=Repeats.MASK,
+        extra=pl.DataFrame(),
+    )
+    dataset.save(tmp_path / "data", source="planted")
+    vectors = drawn.normal(size=(80, 12)).astype(np.float32)
+    ItemEmbeddings(vectors=vectors, model="planted").save(
+        tmp_path / "embeddings", parents={"data": artifacts.read(tmp_path / "data", kind=DATA_KIND)}
+    )
+    return tmp_path
+
+
+def tokenized(run: Path, out: str, num_processes: int, codes: int) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of the program."""
+    folders = [f"--data={run / 'data'}", f"--embeddings={run / 'embeddings'}", f"--out={run / out}"]
+    sizes = ["--method=rkmeans", "--inputs=text", "--levels=2", f"--codes={codes}"]
+    done = launched(num_processes, "-m", "tokenizer.semantic_ids", *folders, *sizes)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.slow
+def test_the_program_on_two_processes_writes_and_prints_once(planted: Path) -> None:
+    code, printed, errors = tokenized(planted, "both", 2, codes=9)
+    assert code == 0, errors
+    assert printed.count("wrote") == printed.count("variance explained") == 1
+    tokenized(planted, "one", 1, codes=9)
+    both, one = (SemanticIds.load(planted / name) for name in ("both", "one"))
+    np.testing.assert_array_equal(both.codes, one.codes)
+    _, printed, _ = tokenized(planted, "both", 2, codes=9)
+    assert printed.count("up to date") == 1
+
+
+@pytest.mark.slow
+def test_the_program_on_two_processes_ends_where_it_must_refuse(planted: Path) -> None:
+    code, _, errors = tokenized(planted, "both", 2, codes=3)
+    assert code != 0
+    assert "give 9 ids, too few for 80 items" in errors
+    assert not (planted / "both").exists()
 
 
 def test_alone_nothing_is_sent() -> None:
