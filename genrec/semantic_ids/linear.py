@@ -33,17 +33,13 @@ MOST_POINTS = 2**21
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResidualKMeansConfig:
-    """Size and preparation of residual k-means."""
-
-    method = Method.RKMEANS
+class LinearConfig:
+    """What both methods ask: size and preparation."""
 
     num_levels: int = 4
     """Codes an item has."""
     num_codes: int = 256
     """Codes to choose from on each level; a small catalogue gets fewer, which is then stated."""
-    balanced: bool = False
-    """Whether all codes of a level shall have equally many items."""
     whitening: Whitening = Whitening.CENTRE
     """How the dimensions are weighted against each other."""
     components: int = 128
@@ -58,26 +54,20 @@ class ResidualKMeansConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProductConfig:
-    """Size and preparation of product quantisation."""
+class ResidualKMeansConfig(LinearConfig):
+    """Residual k-means: each level describes what the levels before left over."""
+
+    method = Method.RKMEANS
+
+    balanced: bool = False
+    """Whether all codes of a level shall have equally many items."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProductConfig(LinearConfig):
+    """Product quantisation: each level describes a part of the rotated vector, in no order."""
 
     method = Method.OPQ
-
-    num_levels: int = 4
-    """Codes an item has: parts that the vector is cut into."""
-    num_codes: int = 256
-    """Codes to choose from for each part; a small catalogue gets fewer, which is then stated."""
-    whitening: Whitening = Whitening.CENTRE
-    """How the dimensions are weighted against each other."""
-    components: int = 128
-    """Width after PCA."""
-    seed: int = 0
-    """Of the sample and of the starting points."""
-
-    def __post_init__(self) -> None:
-        require_sizes(self.num_levels, self.num_codes)
-        if self.components < 1:
-            raise InputError(f"components must be at least 1, got {self.components}")
 
 
 class LinearQuantizer(Quantizer):
