@@ -1,6 +1,7 @@
 """Gives every item a Semantic ID of its own, and says how sound the IDs are.
 
-On several processes or GPUs: `accelerate launch -m tokenizer.semantic_ids` with the same options.
+On several GPUs: `accelerate launch -m tokenizer.semantic_ids` with the same options; on several
+processes without a GPU: `torchrun --nproc_per_node 2 -m tokenizer.semantic_ids`.
 """
 
 from __future__ import annotations
