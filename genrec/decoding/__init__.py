@@ -1,6 +1,15 @@
-"""Exact constrained beam search over the catalogue's prefix trie; it knows no model."""
+"""Exact constrained beam search over the catalogue's prefixes; it knows no model."""
 
 from genrec.decoding.beam_search import Beams, Decoder, beam_search
-from genrec.decoding.trie import Edges, PrefixTrie
+from genrec.decoding.eligibility import Eligibility, FilterCache
+from genrec.decoding.prefix_index import Edges, PrefixIndex
 
-__all__ = ["Beams", "Decoder", "Edges", "PrefixTrie", "beam_search"]
+__all__ = [
+    "Beams",
+    "Decoder",
+    "Edges",
+    "Eligibility",
+    "FilterCache",
+    "PrefixIndex",
+    "beam_search",
+]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from genrec.decoding.trie import Edges, PrefixTrie
-from genrec.errors import DeadlineExceededError
+from genrec.decoding.eligibility import Eligibility
+from genrec.decoding.prefix_index import Edges, PrefixIndex
+from genrec.errors import DeadlineExceededError, InputError
 from genrec.interactions import NO_ITEM, descending_keys
 
 __all__ = ["Beams", "Decoder", "beam_search"]
@@ -22,8 +24,8 @@ class Decoder(Protocol):
     def score_children(self, level: int, edges: Edges) -> Tensor:
         """float32 [E]: the log-probability of each child given its beam's prefix.
 
-        The log-probabilities of one beam's children sum to one in probability. Edge rows number
-        the beams of all requests through: request b, beam m is row b * M + m.
+        Edge rows number the beams of all requests through: request b, beam m is row b * M + m.
+        Whatever is given for padding is ignored.
         """
 
     def advance(self, level: int, parents: Tensor, nodes: Tensor) -> None:
@@ -48,11 +50,11 @@ class Beams:
 
 def beam_search(
     decoder: Decoder,
-    trie: PrefixTrie,
+    index: PrefixIndex,
     *,
     num_requests: int,
-    num_beams: int,
-    permitted: Tensor | None = None,
+    num_beams: int | Sequence[int],
+    eligibility: Eligibility | None = None,
     deadline: float | None = None,
 ) -> Beams:
     """Keeps, level after level, the M best permitted prefixes by fp32 log-probability.
@@ -62,56 +64,80 @@ def beam_search(
 
     Args:
         decoder: scores the children, keeps its own state.
-        trie: the catalogue.
+        index: the catalogue.
         num_requests: B.
-        num_beams: M.
-        permitted: bool [B, N] or [1, N] over item_index; None permits all.
+        num_beams: M, or one M a level.
+        eligibility: what each request permits; None permits all.
         deadline: `time.perf_counter()` seconds; checked before every level.
 
     Raises:
         DeadlineExceededError: the time was up before the last level.
+        InputError: widths that are no widths.
     """
-    device = trie.leaf_item.device
-    open_nodes = None if permitted is None else trie.permitted_nodes(permitted)
-    nodes = torch.zeros(num_requests, 1, dtype=torch.int64, device=device)
-    scores = torch.zeros(num_requests, 1, device=device)
-    for level in range(trie.num_levels):
+    widths = _widths(num_beams, index.num_levels)
+    nodes = torch.zeros(num_requests, 1, dtype=torch.int64, device=index.device)
+    scores = torch.zeros(num_requests, 1, device=index.device)
+    for level, width in enumerate(widths):
         if deadline is not None and time.perf_counter() > deadline:
             raise DeadlineExceededError(f"beam search stopped before level {level}")
-        width = nodes.shape[1]
-        alive = (scores > -torch.inf).reshape(-1)
-        edges = trie.expand(level, nodes.reshape(-1), alive)
-        extended = scores.reshape(-1)[edges.row] + decoder.score_children(level, edges)
-        if open_nodes is not None:
-            extended = extended.masked_fill(~_allowed(open_nodes[level], edges, width), -torch.inf)
-        scores, chosen = _best(extended, edges, num_requests, width, num_beams)
+        beams = nodes.shape[1]
+        alive = (scores > -torch.inf).flatten() if level else None
+        edges = index.expand(level, nodes.flatten(), alive)
+        extended = scores.flatten()[edges.row] + decoder.score_children(level, edges)
+        if not edges.is_full:
+            extended = extended.masked_fill(~edges.is_child, -torch.inf)
+        permits = None if eligibility is None else eligibility.permits(level, edges, beams)
+        if permits is not None:
+            extended = extended.masked_fill(~permits, -torch.inf)
+        scores, chosen = _best(extended, edges, num_requests, beams, width)
         nodes = edges.child[chosen] if edges.child.numel() else torch.zeros_like(chosen)
-        if level + 1 < trie.num_levels:
-            parents = edges.row[chosen] if edges.row.numel() else torch.zeros_like(chosen)
-            decoder.advance(level, parents, nodes)
-    items = trie.leaf_item[nodes].masked_fill(scores == -torch.inf, NO_ITEM)
+        if level + 1 < index.num_levels:
+            decoder.advance(level, _parents(scores, edges, chosen, beams), nodes)
+    items = index.items_at(nodes).masked_fill(scores == -torch.inf, NO_ITEM)
     return Beams(item_index=items, log_prob=scores)
 
 
-def _allowed(open_nodes: Tensor, edges: Edges, width: int) -> Tensor:
-    """bool [E]: whether each edge leads to a permitted item of its request."""
-    request = edges.row // width if open_nodes.shape[0] > 1 else torch.zeros_like(edges.row)
-    return open_nodes[request, edges.child]
+def _parents(scores: Tensor, edges: Edges, chosen: Tensor, beams: int) -> Tensor:
+    """int64 [B, M]: the row of each chosen edge; a request's first row where there is no edge."""
+    first = torch.arange(len(scores), device=scores.device)[:, None] * beams
+    if not edges.row.numel():
+        return first.expand_as(chosen)
+    return torch.where(scores > -torch.inf, edges.row[chosen], first)
+
+
+def _widths(num_beams: int | Sequence[int], num_levels: int) -> list[int]:
+    widths = [num_beams] * num_levels if isinstance(num_beams, int) else list(num_beams)
+    if len(widths) != num_levels or min(widths) < 1:
+        raise InputError(
+            f"num_beams must be at least 1, one number or one for each of {num_levels} levels, "
+            f"got {num_beams}"
+        )
+    return widths
 
 
 def _best(
-    scores: Tensor, edges: Edges, num_requests: int, width: int, num_beams: int
+    scores: Tensor, edges: Edges, num_requests: int, beams: int, width: int
 ) -> tuple[Tensor, Tensor]:
     """The best edges of every request: scores [B, M] and positions in the edge list [B, M]."""
-    per_request = edges.degree.view(num_requests, width).sum(1)
-    ends = per_request.cumsum(0)
-    longest = max(int(per_request.max()), num_beams) if per_request.numel() else num_beams
-    request = edges.row // width
-    column = torch.arange(scores.numel(), device=scores.device) - (ends - per_request)[request]
-    padded = torch.full((num_requests, longest), -torch.inf, device=scores.device)
-    padded[request, column] = scores
-    child = torch.zeros(num_requests, longest, dtype=torch.int64, device=scores.device)
-    child[request, column] = edges.child
-    best = descending_keys(padded, child).topk(num_beams, dim=1).indices  # [B, M]
-    chosen = (ends - per_request)[:, None] + best
-    return padded.gather(1, best), chosen.clamp(max=max(scores.numel() - 1, 0))
+    if num_requests == 1 or edges.width is not None:
+        places = scores.view(num_requests, -1)
+        child, begin = edges.child.view(num_requests, -1), None
+    else:
+        per_request = edges.degree.view(num_requests, beams).sum(1)
+        begin = per_request.cumsum(0) - per_request
+        request = edges.row // beams
+        column = torch.arange(scores.numel(), device=scores.device) - begin[request]
+        longest = int(per_request.max())
+        places = torch.full((num_requests, longest), -torch.inf, device=scores.device)
+        places[request, column] = scores
+        child = torch.zeros(num_requests, longest, dtype=torch.int64, device=scores.device)
+        child[request, column] = edges.child
+    found = min(width, places.shape[1])
+    best = descending_keys(places, child).topk(found, dim=1).indices  # [B, M]
+    missing = (0, width - found)
+    score = torch.nn.functional.pad(places.gather(1, best), missing, value=-torch.inf)
+    best = torch.nn.functional.pad(best, missing)
+    if begin is None:
+        begin = torch.arange(num_requests, device=scores.device) * places.shape[1]
+    chosen = begin[:, None] + best
+    return score, chosen.clamp(max=max(scores.numel() - 1, 0))

@@ -54,7 +54,7 @@ class EvaluationTask:
         batch = RequestBatch.from_histories(
             self.questions.histories.select(rows), self.questions.user_index[rows]
         )
-        return batch.without_seen(self.num_items) if self.repeats is Repeats.MASK else batch
+        return batch.without_seen() if self.repeats is Repeats.MASK else batch
 
     def select(self, rows: IntArray) -> EvaluationTask:
         """The same task for these of its people, in this order."""
@@ -153,10 +153,11 @@ def count_faults(answer: Recommendations, requests: RequestBatch, num_items: int
     repeated = (in_order[:, 1:] == in_order[:, :-1]) & (in_order[:, 1:] >= 0)
     permitted = torch.ones_like(present)
     num_permitted = torch.full((len(requests),), num_items)
-    if requests.permitted is not None:
-        allowed = requests.permitted.cpu().expand(len(requests), num_items)
-        permitted = allowed.gather(1, torch.where(exists, items, 0))
-        num_permitted = allowed.sum(1)
+    mask = requests.permitted(num_items)
+    if mask is not None:
+        mask = mask.cpu().expand(len(requests), num_items)
+        permitted = mask.gather(1, torch.where(exists, items, 0))
+        num_permitted = mask.sum(1)
     possible = num_permitted.clamp(max=items.shape[1])
     return Faults(
         not_in_catalogue=int((present & ~exists).sum()),

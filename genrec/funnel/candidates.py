@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from genrec.interactions import NO_ITEM, Recommendations
+from genrec.interactions import NO_ITEM, Recommendations, RequestBatch
 
 __all__ = ["Candidates", "merge_candidates"]
 
@@ -22,17 +22,10 @@ class Candidates:
     source_scores: Mapping[str, Tensor]
     """float32 [B, C] by source name: its score; NaN where the source did not list the item."""
 
-    def filtered(self, permitted: Tensor | None) -> Candidates:
-        """The same candidates without those that are not permitted.
-
-        Args:
-            permitted: bool [B, N] or [1, N]; None permits all.
-        """
-        if permitted is None:
-            return self
+    def permitted_by(self, requests: RequestBatch) -> Candidates:
+        """The same candidates without those that these B requests do not permit."""
         there = self.item_index != NO_ITEM
-        table = permitted.expand(self.item_index.shape[0], -1)
-        return self._keep(there & table.gather(1, self.item_index.clamp(min=0)))
+        return self._keep(there & requests.permits(self.item_index))
 
     def _keep(self, kept: Tensor) -> Candidates:
         """Moves what is kept to the front of its row, in its order, and drops empty columns."""

@@ -46,10 +46,11 @@ class LastResort:
     def recommend(self, requests: RequestBatch, k: int) -> Recommendations:
         """The first k permitted items of the list, for each question."""
         num_items, num_questions = self._order.shape[0], len(requests)
-        if requests.permitted is None:
+        permitted = requests.permitted(num_items)
+        if permitted is None:
             allowed = torch.ones(num_questions, num_items, dtype=torch.bool)
         else:
-            allowed = requests.permitted[:, self._order].expand(num_questions, -1)
+            allowed = permitted[:, self._order].expand(num_questions, -1)
         allowed = allowed & (self._score > -torch.inf)
         place = allowed.cumsum(1) - 1  # [B, N]: of each item in the answer
         rows, columns = torch.nonzero(allowed & (place < k), as_tuple=True)

@@ -121,11 +121,9 @@ class QuestionReader:
             Histories.from_lists([row[0] for row in rows], [row[1] for row in rows]),
             np.array(users, dtype=np.int64),
         )
-        requests = replace(
-            requests, permitted=self._permitted(exclude, only), now=self._now(questions)
-        )
+        requests = replace(requests, allowed=self._allowed(exclude, only), now=self._now(questions))
         if self._repeats is Repeats.MASK:
-            requests = requests.without_seen(self._dataset.num_items)
+            requests = requests.without_seen()
         return requests
 
     def _events(self, question: Question) -> tuple[list[int], list[int]]:
@@ -173,7 +171,7 @@ class QuestionReader:
         )
         return items
 
-    def _permitted(self, exclude: Iterable[str], only: Iterable[str] | None) -> Tensor | None:
+    def _allowed(self, exclude: Iterable[str], only: Iterable[str] | None) -> Tensor | None:
         """bool [1, N], or None where everything is permitted."""
         for name, ids in (("exclude", exclude), ("only", only)):
             if isinstance(ids, str):
@@ -181,12 +179,12 @@ class QuestionReader:
         forbidden = self._index(exclude, "exclude")
         if only is None and not forbidden.size:
             return None
-        permitted = torch.full((1, self._dataset.num_items), only is None)
+        allowed = torch.full((1, self._dataset.num_items), only is None)
         if only is not None:
             chosen = self._index(only, "only")
-            permitted[0, torch.from_numpy(chosen[chosen >= 0])] = True
-        permitted[0, torch.from_numpy(forbidden[forbidden >= 0])] = False
-        return permitted
+            allowed[0, torch.from_numpy(chosen[chosen >= 0])] = True
+        allowed[0, torch.from_numpy(forbidden[forbidden >= 0])] = False
+        return allowed
 
     def _now(self, questions: Sequence[Question]) -> Tensor | None:
         """int64 [B], or None where no question says when it is asked."""

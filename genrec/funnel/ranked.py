@@ -77,7 +77,7 @@ class RankedSource:
             with times.stage(source.name):
                 found.append(source.recommend(requests, max(k, self._num_candidates)))
         with times.stage("filter"):
-            candidates = merge_candidates(found).filtered(requests.permitted)
+            candidates = merge_candidates(found).permitted_by(requests)
         with times.stage("rank"):
             best = self._rank(requests, candidates, k)
         return times.answer(best, self.name)

@@ -168,9 +168,9 @@ def ranking_groups(
         rows = np.arange(start, min(start + QUESTIONS_AT_ONCE, len(asked)))
         requests = RequestBatch.from_histories(asked.histories.select(rows))
         if mask_seen:
-            requests = requests.without_seen(statistics.num_items)
+            requests = requests.without_seen()
         found = [source.recommend(requests, config.num_candidates) for source in sources]
-        candidates = merge_candidates(found).filtered(requests.permitted)
+        candidates = merge_candidates(found).permitted_by(requests)
         target = torch.from_numpy(asked.target[rows])
         parts.append(_answered_groups(requests, candidates, target, statistics))
     groups = RankingGroups(
@@ -194,7 +194,8 @@ def _answered_groups(
             item_index=requests.item_index[rows],
             event_time=requests.event_time[rows],
             user_index=requests.user_index[rows],
-            permitted=None,
+            allowed=None,
+            excluded=None,
             now=None,
         ),
         items.numpy(),

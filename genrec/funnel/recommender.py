@@ -307,7 +307,7 @@ class Recommender:
         history = [place % pool for place in range(length)]
         requests = RequestBatch.from_histories(Histories.from_lists([history]))
         if self.repeats is Repeats.MASK:
-            return requests.without_seen(self.dataset.num_items)
+            return requests.without_seen()
         return requests
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from genrec.interactions import NO_ITEM, Histories
 
-__all__ = ["WindowBatches", "window_start"]
+__all__ = ["WindowBatches", "cut_to_window", "window_start"]
 
 IntArray = npt.NDArray[np.int64]
 BATCHES_SORTED_TOGETHER = 32
@@ -32,6 +32,22 @@ def window_start(lengths: IntArray, history: int) -> IntArray:
     half = history // 2
     beyond = np.maximum(lengths - history, 0)
     return np.asarray((beyond + half - 1) // half * half)
+
+
+def cut_to_window(item_index: Tensor, history: int) -> Tensor:
+    """int64 [B, T]: the window of each history that the encoder reads, T at most `history`.
+
+    Args:
+        item_index: int64 [B, S], oldest first, NO_ITEM behind the end.
+        history: T, even.
+    """
+    lengths = (item_index != NO_ITEM).sum(1)
+    start = torch.from_numpy(window_start(lengths.numpy(), history))
+    longest = max(int((lengths - start).max()), 1) if len(lengths) else 1
+    columns = start[:, None] + torch.arange(longest)  # [B, T]
+    inside = columns < lengths[:, None]
+    window = item_index.gather(1, columns.clamp(max=item_index.shape[1] - 1))
+    return window.masked_fill(~inside, NO_ITEM)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -170,7 +170,7 @@ def choose_combination_weight(
         rows = np.arange(start, min(start + QUESTIONS_AT_ONCE, len(questions)))
         requests = RequestBatch.from_histories(questions.histories.select(rows))
         if mask_seen:
-            requests = requests.without_seen(model.config.num_items)
+            requests = requests.without_seen()
         union = source.scored_union(requests)
         target = torch.from_numpy(questions.target[rows])
         for weight in WEIGHTS:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genrec.decoding import PrefixTrie
+from genrec.decoding import PrefixIndex
 from genrec.generator.config import GeneratorConfig
 
 __all__ = ["ItemEncoder", "ItemTables", "node_vectors"]
@@ -54,17 +54,17 @@ class ItemEncoder(nn.Module):
         return vectors
 
 
-def node_vectors(directions: Tensor, trie: PrefixTrie) -> list[Tensor]:
+def node_vectors(directions: Tensor, index: PrefixIndex) -> list[Tensor]:
     """Per level, float [nodes, D]: the normalised mean of the unit vectors beneath each node.
 
     Args:
         directions: float [N, D] over item_index.
-        trie: the catalogue's prefixes.
+        index: the catalogue's prefixes.
     """
-    sums = directions[trie.leaf_item]
+    sums = directions[index.leaf_item.long()]
     vectors = [sums]
-    for level in range(trie.num_levels - 1, 0, -1):
-        degree = trie.first_child[level].diff()
+    for level in range(index.num_levels - 1, 0, -1):
+        degree = index.first_child[level].diff().long()
         parent = torch.repeat_interleave(degree)
         sums = sums.new_zeros(degree.numel(), sums.shape[1]).index_add(0, parent, sums)
         vectors.append(F.normalize(sums, dim=-1))

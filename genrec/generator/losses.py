@@ -74,6 +74,9 @@ def child_log_probs(queries: Tensor, nodes: Tensor, edges: Edges) -> Tensor:
     if edges.child.numel() == queries.shape[0] * nodes.shape[0]:  # every row stands at the root
         return F.log_softmax(queries @ nodes.T, dim=-1).flatten()
     logits: Tensor = _EdgeScores.apply(queries, nodes, edges)  # type: ignore[no-untyped-call]
+    if edges.width is not None:
+        logits = logits.masked_fill(~edges.is_child, -torch.inf)
+        return F.log_softmax(logits.view(-1, edges.width), dim=-1).flatten()
     return _ragged_log_softmax(logits, edges)
 
 
@@ -89,7 +92,7 @@ class _EdgeScores(torch.autograd.Function):
         """float [E]."""
         ctx.save_for_backward(queries, nodes)
         ctx.edges = edges
-        starts = F.pad(edges.degree.cumsum(0), (1, 0))
+        starts = F.pad(edges.start, (0, 1), value=edges.child.numel())
         pattern = _sparse_rows(starts, edges.child, queries.new_zeros(edges.child.shape), nodes)
         scores: Tensor = torch.sparse.sampled_addmm(pattern, queries, nodes.T, beta=0.0).values()
         return scores
@@ -98,19 +101,18 @@ class _EdgeScores(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None]:
         (grad,) = grad_outputs
         queries, nodes = ctx.saved_tensors
-        row, child, degree = ctx.edges.row, ctx.edges.child, ctx.edges.degree
+        row, child, start = ctx.edges.row, ctx.edges.child, ctx.edges.start
         by_child = child.argsort(stable=True)
         parents = child.bincount(minlength=nodes.shape[0])
         return (
-            _weighted_sums(nodes, child, degree, grad),
-            _weighted_sums(queries, row[by_child], parents, grad[by_child]),
+            _weighted_sums(nodes, child, start, grad),
+            _weighted_sums(queries, row[by_child], parents.cumsum(0) - parents, grad[by_child]),
             None,
         )
 
 
-def _weighted_sums(vectors: Tensor, index: Tensor, counts: Tensor, weights: Tensor) -> Tensor:
-    """float [groups, D]: of each run of `counts` entries, the sum of weight times vector."""
-    starts = counts.cumsum(0) - counts
+def _weighted_sums(vectors: Tensor, index: Tensor, starts: Tensor, weights: Tensor) -> Tensor:
+    """float [groups, D]: of the entries from each start on, the sum of weight times vector."""
     return F.embedding_bag(index, vectors, starts, mode="sum", per_sample_weights=weights)
 
 

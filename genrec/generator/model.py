@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
-from genrec.decoding import PrefixTrie
+from genrec.decoding import PrefixIndex
 from genrec.generator.config import GeneratorConfig
 from genrec.generator.items import ItemEncoder, ItemTables, node_vectors
 from genrec.generator.layers import Block, Dropout
@@ -54,7 +54,7 @@ class GenerativeRecommender(PreTrainedModel):
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__(config)
-        self._trie: PrefixTrie | None = None
+        self._index: PrefixIndex | None = None
         width, heads = config.width, config.num_heads
         shape = (config.num_items, config.num_levels)
         self.register_buffer("codes", torch.zeros(shape, dtype=torch.int32))
@@ -94,11 +94,11 @@ class GenerativeRecommender(PreTrainedModel):
         return [cast(Block, block) for block in self.decoder]
 
     @property
-    def trie(self) -> PrefixTrie:
+    def index(self) -> PrefixIndex:
         """The prefixes of the codes that the model was saved with, where its weights are."""
-        if self._trie is None:
-            self._trie = PrefixTrie(self.codes.cpu().numpy())
-        return self._trie.to(self.device)
+        if self._index is None:
+            self._index = PrefixIndex(self.codes.cpu().numpy())
+        return self._index.to(self.device)
 
     @property
     def device(self) -> torch.device:
@@ -110,7 +110,7 @@ class GenerativeRecommender(PreTrainedModel):
         items = self.item_encoder(self.codes, self.content, self.known)
         directions = F.normalize(items, dim=-1)
         return ItemTables(
-            items=items, directions=directions, nodes=node_vectors(directions, self.trie)
+            items=items, directions=directions, nodes=node_vectors(directions, self.index)
         )
 
     def encode(self, tables: ItemTables, item_index: Tensor) -> Tensor:
@@ -208,11 +208,9 @@ class GenerativeRecommender(PreTrainedModel):
         """
         batch, paths = items.shape
         levels = self.config.num_levels
+        above = F.pad(self.index.path_of(items), (1, 0))  # [B, P, L + 1], the root first
         inputs = torch.stack(
-            [
-                self.decoder_inputs(tables, level, self.trie.parents_of_items(items, level))
-                for level in range(levels)
-            ],
+            [self.decoder_inputs(tables, level, above[..., level]) for level in range(levels)],
             dim=2,
         )  # [B, P, L, D]
         hidden = self.dropout(inputs + starts[:, :, None])
@@ -236,12 +234,12 @@ class GenerativeRecommender(PreTrainedModel):
             items: int64 [R].
         """
         steps = []
+        path = F.pad(self.index.path_of(items), (1, 0))  # [R, L + 1], the root first
         for level in range(self.config.num_levels):
-            edges = self.trie.expand(level, self.trie.parents_of_items(items, level))
+            edges = self.index.expand(level, path[:, level])
             log_probs = child_log_probs(queries[:, level], tables.nodes[level], edges)
-            wanted = self.trie.path_of_item[items, level]
-            first = edges.degree.cumsum(0) - edges.degree
-            steps.append(log_probs[first + wanted - edges.child[first]])
+            place = path[:, level + 1] - edges.child[edges.start]
+            steps.append(log_probs[edges.start + place])
         return torch.stack(steps, dim=1)
 
 

@@ -10,12 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genrec.decoding import beam_search
+from genrec.decoding import Eligibility, FilterCache, beam_search
 from genrec.errors import DeadlineExceededError, InputError
-from genrec.generator.batches import window_start
+from genrec.generator.batches import cut_to_window
 from genrec.generator.decoder import GeneratorDecoder
 from genrec.generator.items import ItemTables
 from genrec.generator.model import GenerativeRecommender
+from genrec.generator.state import HistoryEncoder, HistoryState
+from genrec.generator.user_states import UserStates
 from genrec.interactions import (
     NO_ITEM,
     Recommendations,
@@ -24,7 +26,7 @@ from genrec.interactions import (
     select_top_k,
 )
 
-__all__ = ["DEFAULT_BEAMS", "GeneratorSource", "Mode", "ScoredUnion", "cut_to_window", "mix"]
+__all__ = ["DEFAULT_BEAMS", "GeneratorSource", "Mode", "ScoredUnion", "mix"]
 
 DEFAULT_BEAMS = 50
 REQUESTS_AT_ONCE = 128
@@ -63,6 +65,11 @@ class GeneratorSource:
         num_beams: prefixes kept after each level; also the dense candidates of `combined`. More
             are kept where more items are asked for.
         tables: of the model's present weights, to share them between sources; made if None.
+        states: where the encoded histories of people are kept, by `user_index`, so that one who
+            comes back costs only what is new; None keeps nothing. May be shared between sources.
+
+    Raises:
+        InputError: no beams, or `states` are of another model or other tables.
     """
 
     def __init__(
@@ -72,6 +79,7 @@ class GeneratorSource:
         *,
         num_beams: int = DEFAULT_BEAMS,
         tables: ItemTables | None = None,
+        states: UserStates | None = None,
     ) -> None:
         if num_beams < 1:
             raise InputError(f"num_beams must be at least 1, got {num_beams}")
@@ -80,7 +88,10 @@ class GeneratorSource:
         self.mode = mode
         self.num_beams = num_beams
         with torch.inference_mode():
-            self.tables = model.item_tables() if tables is None else tables
+            self.encoder = _encoder(model, tables, states)
+        self.tables = self.encoder.tables
+        self.states = states
+        self.filters = FilterCache(model.index)
 
     @property
     def name(self) -> str:
@@ -114,21 +125,59 @@ class GeneratorSource:
     @torch.inference_mode()
     def scored_union(self, requests: RequestBatch, k: int = 0) -> ScoredUnion:
         """Both log-probabilities of the beams and of the dense head's best."""
-        return self._scored_union(requests, max(self.num_beams, k), None)
-
-    def _recommend(self, requests: RequestBatch, k: int, deadline: float | None) -> Recommendations:
-        if self.mode is Mode.COMBINED:
-            union = self._scored_union(requests, max(self.num_beams, k), deadline)
-            return mix(union, self.model.config.combination_weight, k)
         states, lengths = self._encode(requests)
+        return self._scored_union(requests, states, lengths, max(self.num_beams, k), None)
+
+    def encoded(self, requests: RequestBatch) -> HistoryState:
+        """The histories of the questions, ready to go on from; kept ones are not encoded anew."""
+        windows = cut_to_window(requests.item_index, self.model.config.history)
+        if self.states is None:
+            return self.encoder.append(self.encoder.start(len(requests)), windows)
+        users = requests.user_index.tolist()
+        return self.states.read(windows, [user if user >= 0 else None for user in users])
+
+    def rank(
+        self,
+        requests: RequestBatch,
+        states: Tensor,
+        lengths: Tensor,
+        k: int,
+        *,
+        num_beams: int,
+        deadline: float | None = None,
+    ) -> Recommendations:
+        """As `recommend`, for at most REQUESTS_AT_ONCE histories that are encoded already.
+
+        Args:
+            requests: what is permitted; their histories are not read.
+            states: float [B, T, D], after each event.
+            lengths: int64 [B]: events of each history.
+            k: items asked for.
+            num_beams: prefixes kept after each level, and dense candidates, at least k.
+            deadline: as for `recommend`.
+        """
+        if self.mode is Mode.COMBINED:
+            union = self._scored_union(requests, states, lengths, num_beams, deadline)
+            return mix(union, self.model.config.combination_weight, k)
         if self.mode is Mode.DENSE:
             log_probs = self._dense_log_probs(states, lengths)
-            return select_top_k(log_probs, requests.permitted, k, self.name)
-        items, log_prob = self._beams(requests, states, lengths, max(self.num_beams, k), deadline)
+            return select_top_k(log_probs, self._permitted(requests), k, self.name)
+        items, log_prob = self._beams(requests, states, lengths, num_beams, deadline)
         return Recommendations(item_index=items[:, :k], score=log_prob[:, :k], source=self.name)
+
+    def _recommend(self, requests: RequestBatch, k: int, deadline: float | None) -> Recommendations:
+        states, lengths = self._encode(requests)
+        num_beams = max(self.num_beams, k)
+        return self.rank(requests, states, lengths, k, num_beams=num_beams, deadline=deadline)
+
+    def _permitted(self, requests: RequestBatch) -> Tensor | None:
+        return requests.permitted(self.model.config.num_items)
 
     def _encode(self, requests: RequestBatch) -> tuple[Tensor, Tensor]:
         """States [B, T, D] of the windows and the number of events in each, int64 [B]."""
+        if self.states is not None:
+            state = self.encoded(requests)
+            return state.states, state.lengths.to(self.model.device)
         window = cut_to_window(requests.item_index, self.model.config.history)
         window = window.to(self.model.device)
         return self.model.encode(self.tables, window), (window != NO_ITEM).sum(1)
@@ -146,26 +195,36 @@ class GeneratorSource:
         num_beams: int,
         deadline: float | None,
     ) -> tuple[Tensor, Tensor]:
-        permitted = requests.permitted
+        index = self.model.index
         beams = beam_search(
             GeneratorDecoder(self.model, self.tables, states, lengths),
-            self.model.trie,
+            index,
             num_requests=len(requests),
             num_beams=num_beams,
-            permitted=None if permitted is None else permitted.to(states.device),
+            eligibility=Eligibility(
+                index,
+                len(requests),
+                allowed=requests.allowed,
+                excluded=requests.excluded,
+                filters=self.filters,
+            ),
             deadline=deadline,
         )
         return beams.item_index.cpu(), beams.log_prob.cpu()
 
     def _scored_union(
-        self, requests: RequestBatch, size: int, deadline: float | None
+        self,
+        requests: RequestBatch,
+        states: Tensor,
+        lengths: Tensor,
+        size: int,
+        deadline: float | None,
     ) -> ScoredUnion:
-        states, lengths = self._encode(requests)
         found, generative = self._beams(requests, states, lengths, size, deadline)
         if deadline is not None and time.perf_counter() > deadline:
             raise DeadlineExceededError("combined stopped before the dense candidates were scored")
         dense = self._dense_log_probs(states, lengths)
-        best = select_top_k(dense, requests.permitted, size, self.name).item_index
+        best = select_top_k(dense, self._permitted(requests), size, self.name).item_index
         known = (best[:, :, None] == found[:, None]).any(-1)
         best = best.masked_fill(known, NO_ITEM)
         items = torch.cat([found, best], dim=1)
@@ -205,17 +264,15 @@ def mix(union: ScoredUnion, weight: float, k: int) -> Recommendations:
     )
 
 
-def cut_to_window(item_index: Tensor, history: int) -> Tensor:
-    """int64 [B, T]: the window of each history that the encoder reads, T at most `history`.
-
-    Args:
-        item_index: int64 [B, S], oldest first, NO_ITEM behind the end.
-        history: T, even.
-    """
-    lengths = (item_index != NO_ITEM).sum(1)
-    start = torch.from_numpy(window_start(lengths.numpy(), history))
-    longest = max(int((lengths - start).max()), 1) if len(lengths) else 1
-    columns = start[:, None] + torch.arange(longest)  # [B, T]
-    inside = columns < lengths[:, None]
-    window = item_index.gather(1, columns.clamp(max=item_index.shape[1] - 1))
-    return window.masked_fill(~inside, NO_ITEM)
+def _encoder(
+    model: GenerativeRecommender, tables: ItemTables | None, states: UserStates | None
+) -> HistoryEncoder:
+    """That of `states`, if it is of this model and these tables; one made for them otherwise."""
+    if states is None:
+        return HistoryEncoder(model, model.item_tables() if tables is None else tables)
+    theirs = states.encoder
+    if theirs.model is not model or (tables is not None and tables is not theirs.tables):
+        raise InputError(
+            "these states are of another model or of other tables; make UserStates for this one"
+        )
+    return theirs

@@ -34,8 +34,10 @@ class RequestBatch:
     """int64 [B, T]: seconds since 1970 (UTC), UNKNOWN_TIME where not known and behind the end."""
     user_index: Tensor
     """int64 [B]: the person, or -1 where they were not in the data."""
-    permitted: Tensor | None = None
-    """bool [B, N] or [1, N]: the items that may be recommended; None permits all."""
+    allowed: Tensor | None = None
+    """bool [B, N] or [1, N]: the items that may be recommended at all; None allows all."""
+    excluded: Tensor | None = None
+    """int64 [B, S]: items left out beside it for each person, NO_ITEM where there are fewer."""
     now: Tensor | None = None
     """int64 [B]: the time of the question, seconds since 1970 (UTC); None where unknown."""
     seed: int = 0
@@ -52,27 +54,51 @@ class RequestBatch:
     def rows(self, start: int, stop: int) -> RequestBatch:
         """The questions `start` to `stop`, their histories cut to the longest among them."""
         longest = max(int(self.lengths[start:stop].max()), 1) if stop > start else 1
-        shared = self.permitted is None or self.permitted.shape[0] == 1
+        shared = self.allowed is None or self.allowed.shape[0] == 1
         return replace(
             self,
             item_index=self.item_index[start:stop, :longest],
             event_time=self.event_time[start:stop, :longest],
             user_index=self.user_index[start:stop],
-            permitted=self.permitted if shared else self.permitted[start:stop],  # type: ignore[index]
+            allowed=self.allowed if shared else self.allowed[start:stop],  # type: ignore[index]
+            excluded=None if self.excluded is None else self.excluded[start:stop],
             now=None if self.now is None else self.now[start:stop],
         )
 
-    def without_seen(self, num_items: int) -> RequestBatch:
-        """The same questions, the items of each history forbidden in its answer."""
-        permitted = torch.ones(
-            len(self), num_items + 1, dtype=torch.bool, device=self.item_index.device
+    def without_seen(self) -> RequestBatch:
+        """The same questions, the items of each history left out of its answer."""
+        if self.excluded is None:
+            return replace(self, excluded=self.item_index)
+        return replace(self, excluded=torch.cat([self.excluded, self.item_index], dim=1))
+
+    def permits(self, item_index: Tensor) -> Tensor:
+        """bool [B, C]: whether each of these items, int64 [B, C], may be recommended to its person.
+
+        NO_ITEM may stand among them; what is said of it means nothing.
+        """
+        items = item_index.clamp(min=0)
+        permits = torch.ones_like(items, dtype=torch.bool)
+        if self.allowed is not None:
+            permits &= self.allowed.to(items.device).expand(len(self), -1).gather(1, items)
+        if self.excluded is not None:
+            excluded = self.excluded.to(items.device)
+            permits &= ~(items[:, :, None] == excluded[:, None]).any(-1)  # [B, C, S]
+        return permits
+
+    def permitted(self, num_items: int) -> Tensor | None:
+        """bool [B, N] or [1, N]: what may be recommended; None where that is everything.
+
+        Args:
+            num_items: N.
+        """
+        if self.excluded is None:
+            return self.allowed
+        left_out = torch.zeros(
+            len(self), num_items + 1, dtype=torch.bool, device=self.excluded.device
         )
-        seen = torch.where(self.item_index == NO_ITEM, num_items, self.item_index)
-        permitted.scatter_(1, seen, False)
-        permitted = permitted[:, :num_items]
-        if self.permitted is not None:
-            permitted = permitted & self.permitted
-        return replace(self, permitted=permitted)
+        places = torch.where(self.excluded == NO_ITEM, num_items, self.excluded)
+        permitted = ~left_out.scatter_(1, places, True)[:, :num_items]
+        return permitted if self.allowed is None else permitted & self.allowed
 
     @classmethod
     def from_histories(

@@ -111,7 +111,7 @@ def _rank(scores: Tensor, target: Tensor, requests: RequestBatch, mask_seen: boo
     own = scores.gather(1, target[:, None])  # [B, 1]
     rivals = scores >= own  # [B, N], the target among them
     if mask_seen:
-        permitted = requests.without_seen(scores.shape[1]).permitted
+        permitted = requests.without_seen().permitted(scores.shape[1])
         assert permitted is not None
         rivals &= permitted.scatter(1, target[:, None], True)
     return rivals.sum(1)

@@ -45,7 +45,8 @@ class PopularitySource:
 
     def recommend(self, requests: RequestBatch, k: int) -> Recommendations:
         """The k most frequent permitted items of each question."""
-        width, permitted = self._enough(requests.permitted, k), requests.permitted
+        permitted = requests.permitted(len(self._order))
+        width = self._enough(permitted, k)
         items = self._order[:width]
         scores = self._scores[:width].expand(len(requests), -1)  # [B, width]
         best = select_top_k(

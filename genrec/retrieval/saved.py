@@ -153,4 +153,5 @@ class TwoTowerSource:
     def _recommend(self, requests: RequestBatch, k: int) -> Recommendations:
         model, two_tower = self._two_tower.model, self._two_tower
         user_vector = model.read_histories(requests.item_index, two_tower.item_inputs)
-        return two_tower.index.search(user_vector, requests.permitted, k, self.name)
+        permitted = requests.permitted(len(two_tower.index.vectors))
+        return two_tower.index.search(user_vector, permitted, k, self.name)

@@ -99,10 +99,8 @@ def requests() -> RequestBatch:
 
 
 def _allowed(requests: RequestBatch, row: int, num_items: int) -> Tensor | None:
-    if requests.permitted is None:
-        return None
-    allowed: Tensor = requests.permitted.expand(len(requests), num_items)[row]
-    return allowed
+    permitted = requests.permitted(num_items)
+    return None if permitted is None else permitted.expand(len(requests), num_items)[row]
 
 
 def _items(found: Recommendations, row: int) -> list[int]:
@@ -112,7 +110,7 @@ def _items(found: Recommendations, row: int) -> list[int]:
 def _permitting(requests: RequestBatch, items: Sequence[int], num_items: int) -> RequestBatch:
     permitted = torch.zeros(1, num_items, dtype=torch.bool)
     permitted[0, list(items)] = True
-    return replace(requests, permitted=permitted)
+    return replace(requests, allowed=permitted)
 
 
 def test_lists_have_k_different_items_of_the_catalogue_best_first(
@@ -143,7 +141,7 @@ def test_only_what_is_permitted_is_recommended(
     permitted = torch.rand(
         len(requests), dataset.num_items, generator=torch.Generator().manual_seed(0)
     )
-    for asked in (shared, replace(requests, permitted=permitted > 0.5)):
+    for asked in (shared, replace(requests, allowed=permitted > 0.5)):
         found = recommender.recommend(asked, K)
         for row in range(len(asked)):
             allowed = _allowed(asked, row, dataset.num_items)
@@ -155,7 +153,7 @@ def test_only_what_is_permitted_is_recommended(
 def test_seen_items_can_be_masked(
     recommender: Source, requests: RequestBatch, dataset: InteractionDataset
 ) -> None:
-    found = recommender.recommend(requests.without_seen(dataset.num_items), K)
+    found = recommender.recommend(requests.without_seen(), K)
     for row, history in enumerate(HISTORIES):
         assert not set(_items(found, row)) & set(history)
 
@@ -198,7 +196,7 @@ def test_a_batch_is_answered_as_one_by_one(
     recommender: Source, requests: RequestBatch, dataset: InteractionDataset
 ) -> None:
     """Items may change places only where their scores are within the tolerance."""
-    asked = requests.without_seen(dataset.num_items)
+    asked = requests.without_seen()
     batch = recommender.recommend(asked, K)
     for row in range(len(asked)):
         alone = recommender.recommend(asked.rows(row, row + 1), K)

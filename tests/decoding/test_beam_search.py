@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from genrec.decoding import Edges, PrefixTrie, beam_search
+from genrec.decoding import Edges, Eligibility, PrefixIndex, beam_search
 from genrec.errors import DeadlineExceededError
 from genrec.interactions import NO_ITEM
 
@@ -19,16 +19,16 @@ from genrec.interactions import NO_ITEM
 class TableDecoder:
     """Gives every node of every request a fixed logit; knows the truth about every item."""
 
-    def __init__(self, trie: PrefixTrie, logits: list[Tensor]) -> None:
-        self.trie, self.logits = trie, logits  # per level: float [B, nodes]
+    def __init__(self, index: PrefixIndex, logits: list[Tensor]) -> None:
+        self.index, self.logits = index, logits  # per level: float [B, nodes]
         self.beams = 1
         self.reached: list[Tensor] = []
 
     def score_children(self, level: int, edges: Edges) -> Tensor:
         request = edges.row // self.beams
-        logits = self.logits[level][request, edges.child]
+        logits = self.logits[level][request, edges.child].masked_fill(~edges.is_child, -torch.inf)
         total = torch.zeros(edges.degree.numel()).index_add(0, edges.row, logits.exp())
-        return logits - total.log()[edges.row]
+        return torch.where(edges.is_child, logits - total.log()[edges.row], 7.0)
 
     def advance(self, level: int, parents: Tensor, nodes: Tensor) -> None:
         self.beams = nodes.shape[1]
@@ -36,9 +36,9 @@ class TableDecoder:
 
     def all_items(self) -> Tensor:
         """float [B, N]: the log-probability of every item, by walking its path."""
-        total = torch.zeros(self.logits[0].shape[0], self.trie.num_items)
+        total = torch.zeros(self.logits[0].shape[0], self.index.num_items)
         for level, logits in enumerate(self.logits):
-            starts = self.trie.first_child[level]
+            starts = self.index.first_child[level]
             log_probs = torch.cat(
                 [
                     logits[:, a:b].log_softmax(1)
@@ -46,17 +46,17 @@ class TableDecoder:
                 ],
                 dim=1,
             )
-            total += log_probs[:, self.trie.path_of_item[:, level]]
+            total += log_probs[:, self.index.path_of(torch.arange(self.index.num_items))[:, level]]
         return total
 
 
 def make_decoder(seed: int, num_requests: int, num_items: int = 40) -> TableDecoder:
     random = np.random.default_rng(seed)
     codes = np.unique(random.integers(0, 4, (num_items, 3)), axis=0).astype(np.uint16)
-    trie = PrefixTrie(codes)
+    index = PrefixIndex(codes)
     generator = torch.Generator().manual_seed(seed)
     return TableDecoder(
-        trie, [torch.randn(num_requests, n, generator=generator) for n in trie.num_nodes]
+        index, [torch.randn(num_requests, n, generator=generator) for n in index.num_nodes]
     )
 
 
@@ -70,11 +70,15 @@ def test_beams_as_wide_as_the_catalogue_rank_it_exactly(
     seed: int, num_requests: int, forbid: float
 ) -> None:
     decoder = make_decoder(seed, num_requests)
-    n = decoder.trie.num_items
+    n = decoder.index.num_items
     generator = torch.Generator().manual_seed(seed)
     permitted = torch.rand(num_requests, n, generator=generator) >= forbid
     beams = beam_search(
-        decoder, decoder.trie, num_requests=num_requests, num_beams=n, permitted=permitted
+        decoder,
+        decoder.index,
+        num_requests=num_requests,
+        num_beams=n,
+        eligibility=Eligibility(decoder.index, num_requests, allowed=permitted),
     )
     truth = decoder.all_items().masked_fill(~permitted, -torch.inf)
     scores, order = truth.sort(dim=1, descending=True)
@@ -87,8 +91,11 @@ def test_beams_as_wide_as_the_catalogue_rank_it_exactly(
 
 def test_narrow_beams_give_only_permitted_items_each_once() -> None:
     decoder = make_decoder(3, 4)
-    permitted = torch.rand(4, decoder.trie.num_items) > 0.6
-    beams = beam_search(decoder, decoder.trie, num_requests=4, num_beams=6, permitted=permitted)
+    permitted = torch.rand(4, decoder.index.num_items) > 0.6
+    eligibility = Eligibility(decoder.index, 4, allowed=permitted)
+    beams = beam_search(
+        decoder, decoder.index, num_requests=4, num_beams=6, eligibility=eligibility
+    )
     for row, items in enumerate(beams.item_index.tolist()):
         real = [item for item in items if item != NO_ITEM]
         assert len(set(real)) == len(real)
@@ -97,27 +104,31 @@ def test_narrow_beams_give_only_permitted_items_each_once() -> None:
 
 def test_a_prefix_whose_items_are_all_forbidden_takes_no_beam() -> None:
     """The best first code leads to forbidden items only: one beam must still find the rest."""
-    trie = PrefixTrie(np.array([[0, 0], [0, 1], [1, 0]], dtype=np.uint16))
-    decoder = TableDecoder(trie, [torch.tensor([[9.0, 0.0]]), torch.zeros(1, 3)])
+    index = PrefixIndex(np.array([[0, 0], [0, 1], [1, 0]], dtype=np.uint16))
+    decoder = TableDecoder(index, [torch.tensor([[9.0, 0.0]]), torch.zeros(1, 3)])
     permitted = torch.tensor([[False, False, True]])
-    beams = beam_search(decoder, trie, num_requests=1, num_beams=1, permitted=permitted)
+    eligibility = Eligibility(index, 1, allowed=permitted)
+    beams = beam_search(decoder, index, num_requests=1, num_beams=1, eligibility=eligibility)
     assert beams.item_index.tolist() == [[2]]
     expected = torch.tensor([9.0, 0.0]).log_softmax(0)[1].item()
     assert beams.log_prob.item() == pytest.approx(expected, abs=1e-6)
 
 
 def test_equal_scores_put_the_lowest_node_first() -> None:
-    trie = PrefixTrie(np.array([[c] for c in range(6)], dtype=np.uint16))
-    decoder = TableDecoder(trie, [torch.tensor([[0.0, 1.0, 0.0, 1.0, 1.0, 0.0]])])
-    beams = beam_search(decoder, trie, num_requests=1, num_beams=4)
+    index = PrefixIndex(np.array([[c] for c in range(6)], dtype=np.uint16))
+    decoder = TableDecoder(index, [torch.tensor([[0.0, 1.0, 0.0, 1.0, 1.0, 0.0]])])
+    beams = beam_search(decoder, index, num_requests=1, num_beams=4)
     assert beams.item_index.tolist() == [[1, 3, 4, 0]]
 
 
 def test_a_shared_filter_serves_every_request() -> None:
     decoder = make_decoder(5, 3)
-    shared = torch.zeros(1, decoder.trie.num_items, dtype=torch.bool)
+    shared = torch.zeros(1, decoder.index.num_items, dtype=torch.bool)
     shared[0, 7] = True
-    beams = beam_search(decoder, decoder.trie, num_requests=3, num_beams=2, permitted=shared)
+    eligibility = Eligibility(decoder.index, 3, allowed=shared)
+    beams = beam_search(
+        decoder, decoder.index, num_requests=3, num_beams=2, eligibility=eligibility
+    )
     assert beams.item_index.tolist() == [[7, NO_ITEM]] * 3
 
 
@@ -126,7 +137,7 @@ def test_a_deadline_in_the_past_stops_the_search() -> None:
     with pytest.raises(DeadlineExceededError, match="before level 0"):
         beam_search(
             decoder,
-            decoder.trie,
+            decoder.index,
             num_requests=1,
             num_beams=2,
             deadline=time.perf_counter() - 1,

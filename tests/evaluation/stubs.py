@@ -45,7 +45,8 @@ class ScoringSource:
         return self._name
 
     def recommend(self, requests: RequestBatch, k: int) -> Recommendations:
-        return select_top_k(self._scoring(requests), requests.permitted, k, self._name)
+        scores = self._scoring(requests)
+        return select_top_k(scores, requests.permitted(scores.shape[1]), k, self._name)
 
 
 def perfect(name: str, split: Split) -> Source:

@@ -83,7 +83,7 @@ def test_a_short_list_is_no_fault_where_no_more_is_permitted() -> None:
 
 def test_an_empty_history_is_a_question_like_any_other() -> None:
     task = one_question([], 1, Repeats.MASK)
-    assert bool(task.requests(0, 1).permitted.all())  # type: ignore[union-attr]
+    assert task.requests(0, 1).permits(torch.arange(task.num_items)[None]).all()
     assert evaluate_source(fixed_lists("any", [[1, 2, 3]]), task).ranks.tolist() == [[1]]
 
 

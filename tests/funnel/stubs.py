@@ -52,7 +52,7 @@ class StubSource:
 
     def _best(self, requests: RequestBatch, k: int) -> Recommendations:
         scores = self._scores.expand(len(requests), -1)
-        return select_top_k(scores, requests.permitted, k, self._name)
+        return select_top_k(scores, requests.permitted(scores.shape[1]), k, self._name)
 
 
 class SteppingSource(StubSource):

@@ -246,7 +246,7 @@ def test_the_last_resort_skips_what_is_not_permitted_and_pads() -> None:
     permitted = torch.zeros(2, NUM_ITEMS, dtype=torch.bool)
     permitted[0, [1, 6]] = True
     best = LastResort("popularity", torch.arange(NUM_ITEMS).float()).recommend(
-        replace(requests, permitted=permitted), K
+        replace(requests, allowed=permitted), K
     )
     assert best.item_index.tolist() == [[6, 1, NO_ITEM], [NO_ITEM] * 3]
     assert best.score.tolist() == [[6.0, 1.0, -torch.inf], [-torch.inf] * 3]

@@ -45,10 +45,11 @@ def test_nothing_found_is_no_candidate() -> None:
     assert merged.item_index.shape == (1, 0)
 
 
-def test_the_filter_removes_candidates_with_their_scores() -> None:
+def test_the_filter_removes_candidates_with_their_scores(one_request: RequestBatch) -> None:
     permitted = torch.ones(1, NUM_ITEMS, dtype=torch.bool)
     permitted[0, 4] = False
-    kept = merge_candidates([_list("a", [[4, 2, 1]])]).filtered(permitted)
+    requests = replace(one_request, allowed=permitted)
+    kept = merge_candidates([_list("a", [[4, 2, 1]])]).permitted_by(requests)
     assert kept.item_index.tolist() == [[2, 1]]
     assert kept.source_scores["a"].tolist() == [[2.0, 1.0]]
 
@@ -87,7 +88,7 @@ def test_a_k_beyond_the_candidates_asks_the_sources_for_more(
 
 def test_nothing_permitted_gives_an_empty_list(clock: FakeClock, one_request: RequestBatch) -> None:
     ranked = RankedSource("ranked", [StubSource("a", clock, 0.0)], StubScorer(range(NUM_ITEMS)))
-    nothing = replace(one_request, permitted=torch.zeros(1, NUM_ITEMS, dtype=torch.bool))
+    nothing = replace(one_request, allowed=torch.zeros(1, NUM_ITEMS, dtype=torch.bool))
     best = ranked.recommend(nothing, 2)
     assert best.item_index.tolist() == [[NO_ITEM, NO_ITEM]]
     assert best.score.tolist() == [[-torch.inf, -torch.inf]]
@@ -101,7 +102,7 @@ def test_a_row_with_fewer_candidates_is_padded_behind_them(clock: FakeClock) -> 
     requests = RequestBatch.from_histories(Histories.from_lists([[0], [0]]))
     scorer = StubScorer([9, 1, 2, 3, 4, 0, 0, 0])
     ranked = RankedSource("ranked", [StubSource("a", clock, 0.0)], scorer)
-    best = ranked.recommend(replace(requests, permitted=permitted), 2)
+    best = ranked.recommend(replace(requests, allowed=permitted), 2)
     assert best.item_index.tolist() == [[4, 3], [3, NO_ITEM]]
     assert best.score.tolist() == [[4.0, 3.0], [3.0, -torch.inf]]
 

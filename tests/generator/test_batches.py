@@ -8,8 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genrec.generator.batches import WindowBatches, window_start
-from genrec.generator.source import cut_to_window
+from genrec.generator.batches import WindowBatches, cut_to_window, window_start
 from genrec.interactions import NO_ITEM, Histories, RequestBatch
 
 

@@ -88,7 +88,7 @@ def test_the_generative_head_is_a_distribution_over_the_catalogue(
         tables = model.item_tables()
         states = model.encode(tables, HISTORIES)
         decoder = GeneratorDecoder(model, tables, states, LENGTHS)
-        beams = beam_search(decoder, model.trie, num_requests=3, num_beams=60)
+        beams = beam_search(decoder, model.index, num_requests=3, num_beams=60)
     torch.testing.assert_close(beams.log_prob.exp().sum(1), torch.ones(3), atol=1e-4, rtol=0)
 
 
@@ -98,7 +98,7 @@ def test_stepwise_decoding_gives_what_training_scores(model: GenerativeRecommend
         tables = model.item_tables()
         states = model.encode(tables, HISTORIES)
         decoder = GeneratorDecoder(model, tables, states, LENGTHS)
-        beams = beam_search(decoder, model.trie, num_requests=3, num_beams=60)
+        beams = beam_search(decoder, model.index, num_requests=3, num_beams=60)
         memory, seen = model.decoder_memory(states, LENGTHS)
         starts = model.last_states(states, LENGTHS)[:, None].expand(-1, 60, -1)
         decoded = model.decode_paths(tables, starts, memory, seen[:, None], beams.item_index)
@@ -148,7 +148,7 @@ def test_a_node_vector_is_the_mean_direction_of_its_items(model: GenerativeRecom
         tables = model.item_tables()
     for level, vectors in enumerate(tables.nodes):
         for node in range(len(vectors)):
-            members = model.trie.path_of_item[:, level] == node
+            members = model.index.path_of(torch.arange(60))[:, level] == node
             mean = F.normalize(tables.directions[members].sum(0), dim=0)
             torch.testing.assert_close(vectors[node], mean, atol=1e-5, rtol=1e-5)
 
@@ -176,4 +176,4 @@ def test_saving_and_loading_keeps_every_answer(
         tables = loaded.item_tables()
         theirs = loaded.dense_logits(tables, loaded.encode(tables, HISTORIES))
     assert torch.equal(ours, theirs)
-    assert torch.equal(model.trie.path_of_item, loaded.trie.path_of_item)
+    assert torch.equal(model.index.leaf_item, loaded.index.leaf_item)

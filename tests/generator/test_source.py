@@ -14,7 +14,7 @@ from genrec.interactions import NO_ITEM, Histories, RequestBatch
 
 REQUESTS = RequestBatch.from_histories(
     Histories.from_lists([[3, 1, 4, 1, 5], [9, 2], [], list(range(30))])
-).without_seen(60)
+).without_seen()
 
 
 def test_generative_reads_nothing_of_the_dense_head(model: GenerativeRecommender) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -47,11 +49,12 @@ def test_histories_without_events_still_have_a_column() -> None:
 
 
 def test_rows_are_cut_to_their_longest_history() -> None:
-    requests = batch().without_seen(5)
+    requests = batch().without_seen()
     head = requests.rows(0, 2)
     assert head.item_index.tolist() == [[3, 1], [NO_ITEM, NO_ITEM]]
-    assert head.permitted is not None
-    assert head.permitted.tolist() == [[True, False, True, False, True], [True] * 5]
+    permitted = head.permitted(5)
+    assert permitted is not None
+    assert permitted.tolist() == [[True, False, True, False, True], [True] * 5]
     assert requests.rows(1, 2).item_index.shape == (1, 1)
     assert len(requests.rows(1, 1)) == 0
 
@@ -63,34 +66,52 @@ def test_rows_keep_a_shared_mask_and_their_own_now() -> None:
         item_index=requests.item_index,
         event_time=requests.event_time,
         user_index=requests.user_index,
-        permitted=shared,
+        allowed=shared,
         now=torch.tensor([1, 2, 3]),
         seed=7,
     )
     part = requests.rows(1, 3)
-    assert part.permitted is shared
+    assert part.allowed is shared
     assert part.now is not None
     assert part.now.tolist() == [2, 3]
     assert part.seed == 7
 
 
 def test_without_seen_forbids_the_history_and_what_was_forbidden_before() -> None:
-    requests = batch().without_seen(4)
-    assert requests.permitted is not None
-    assert requests.permitted.tolist() == [
+    requests = batch().without_seen()
+    permitted = requests.permitted(4)
+    assert permitted is not None
+    assert permitted.tolist() == [
         [True, False, True, False],
         [True, True, True, True],
         [False, True, False, True],
     ]
-    shared = RequestBatch(
-        item_index=requests.item_index,
-        event_time=requests.event_time,
-        user_index=requests.user_index,
-        permitted=torch.tensor([[True, True, True, False]]),
-    ).without_seen(4)
-    assert shared.permitted is not None
-    assert shared.permitted[:, 3].tolist() == [False] * 3
-    assert shared.permitted[1].tolist() == [True, True, True, False]
+    shared = replace(batch(), allowed=torch.tensor([[True, True, True, False]]))
+    both = shared.without_seen().permitted(4)
+    assert both is not None
+    assert both[:, 3].tolist() == [False] * 3
+    assert both[1].tolist() == [True, True, True, False]
+
+
+def test_without_seen_adds_to_what_was_left_out() -> None:
+    requests = replace(batch(), excluded=torch.tensor([[0], [1], [NO_ITEM]])).without_seen()
+    permitted = requests.permitted(4)
+    assert permitted is not None
+    assert permitted.tolist() == [
+        [False, False, True, False],
+        [True, False, True, True],
+        [False, True, False, True],
+    ]
+
+
+def test_what_is_permitted_of_some_items_is_what_the_whole_mask_says() -> None:
+    requests = replace(batch(), allowed=torch.tensor([[True, True, False, True]])).without_seen()
+    mask = requests.permitted(4)
+    assert mask is not None
+    items = torch.tensor([[0, 1, 2, 3], [3, 2, 1, 0], [2, 2, 0, 1]])
+    assert torch.equal(requests.permits(items), mask.gather(1, items))
+    assert batch().permitted(4) is None
+    assert batch().permits(items).all()
 
 
 def test_among_equal_scores_the_lowest_index_comes_first() -> None:

@@ -19,7 +19,7 @@ def test_items_come_by_their_count_and_equal_counts_by_their_index() -> None:
 
 
 def test_forbidden_items_are_left_out_and_the_list_is_padded() -> None:
-    requests = RequestBatch.from_histories(Histories.from_lists([[1], [0]])).without_seen(3)
+    requests = RequestBatch.from_histories(Histories.from_lists([[1], [0]])).without_seen()
     found = PopularitySource(np.array([5, 4, 3])).recommend(requests, 3)
     assert found.item_index.tolist() == [[0, 2, -1], [1, 2, -1]]
     assert found.score[0, 2] == -np.inf

@@ -27,7 +27,7 @@ FIRST, SECOND = set(range(12)), set(range(12, 24))
 
 def ask(two_tower: TwoTower, histories: list[list[int]], k: int) -> list[list[int]]:
     """The items found for these histories, seen ones masked."""
-    requests = RequestBatch.from_histories(Histories.from_lists(histories)).without_seen(26)
+    requests = RequestBatch.from_histories(Histories.from_lists(histories)).without_seen()
     return TwoTowerSource(two_tower).recommend(requests, k).item_index.tolist()
 
 
