@@ -2,6 +2,7 @@
 
 from genrec.decoding.beam_search import Beams, Decoder, beam_search
 from genrec.decoding.eligibility import Eligibility, FilterCache
+from genrec.decoding.grown_index import GrownIndex, PathChange
 from genrec.decoding.prefix_index import Edges, PrefixIndex
 
 __all__ = [
@@ -10,6 +11,8 @@ __all__ = [
     "Edges",
     "Eligibility",
     "FilterCache",
+    "GrownIndex",
+    "PathChange",
     "PrefixIndex",
     "beam_search",
 ]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,38 +18,9 @@ from torch import Tensor
 from genrec.decoding.prefix_index import Edges, PrefixIndex
 from genrec.interactions import NO_ITEM
 
-__all__ = ["Eligibility", "FilterCache", "OpenNodes"]
+__all__ = ["Eligibility", "FilterCache"]
 
 DEFAULT_CACHE_BYTES = 256 << 20
-
-
-@dataclass(frozen=True, kw_only=True)
-class OpenNodes:
-    """One filter, propagated upwards."""
-
-    levels: list[Tensor]
-    """Per level, bool [nodes]: whether a permitted item stands beneath."""
-    leaves_before: Tensor
-    """int32 [N + 1]: permitted leaves before each."""
-
-    @classmethod
-    def of(cls, index: PrefixIndex, permitted: Tensor) -> OpenNodes:
-        """From the permitted items, bool [N] over item_index."""
-        leaves = permitted[index.leaf_item.long()]
-        before = torch.zeros(leaves.numel() + 1, dtype=torch.int32, device=leaves.device)
-        torch.cumsum(leaves, 0, dtype=torch.int32, out=before[1:])
-        first_leaf = torch.arange(leaves.numel() + 1, device=leaves.device)
-        levels = [leaves]
-        for level in range(index.num_levels - 1, 0, -1):
-            first_leaf = first_leaf[index.first_child[level].long()]
-            begin = before[first_leaf]
-            levels.append(begin[1:] > begin[:-1])
-        return cls(levels=levels[::-1], leaves_before=before)
-
-    @property
-    def num_bytes(self) -> int:
-        """Of all tables."""
-        return sum(level.numel() for level in self.levels) + 4 * self.leaves_before.numel()
 
 
 class FilterCache:
@@ -64,12 +34,12 @@ class FilterCache:
     def __init__(self, index: PrefixIndex, max_bytes: int = DEFAULT_CACHE_BYTES) -> None:
         self.index, self.max_bytes = index, max_bytes
         self.hits = self.misses = 0
-        self._kept: OrderedDict[bytes, OpenNodes] = OrderedDict()
+        self._kept: OrderedDict[bytes, list[Tensor]] = OrderedDict()
         self._num_bytes = 0
         self._lock = threading.Lock()
 
-    def open_nodes(self, permitted: Tensor) -> OpenNodes:
-        """The nodes that a filter leaves open.
+    def permitted_leaves(self, permitted: Tensor) -> list[Tensor]:
+        """As `PrefixIndex.permitted_leaves`; what is given must not be changed.
 
         Args:
             permitted: bool [N] over item_index.
@@ -83,14 +53,14 @@ class FilterCache:
                 self.hits += 1
                 return found
             self.misses += 1
-        made = OpenNodes.of(self.index, permitted.to(self.index.device))
+        made = self.index.permitted_leaves(permitted.to(self.index.device))
         with self._lock:
             if key not in self._kept:
                 self._kept[key] = made
-                self._num_bytes += made.num_bytes
+                self._num_bytes += _num_bytes(made)
             while self._num_bytes > self.max_bytes and len(self._kept) > 1:
                 _, oldest = self._kept.popitem(last=False)
-                self._num_bytes -= oldest.num_bytes
+                self._num_bytes -= _num_bytes(oldest)
         return made
 
 
@@ -116,20 +86,20 @@ class Eligibility:
         filters: FilterCache | None = None,
     ) -> None:
         self.num_requests = num_requests
-        self._filters: list[OpenNodes] = []
+        self._leaves: list[Tensor] = []  # per level, int32 [B or 1, nodes]
         if allowed is not None:
             filters = filters or FilterCache(index)
-            self._filters = [filters.open_nodes(row) for row in allowed]
-        self._levels = [
-            torch.stack([each.levels[level] for each in self._filters])
-            for level in range(index.num_levels if self._filters else 0)
-        ]  # [B or 1, nodes] each
+            found = [filters.permitted_leaves(row) for row in allowed]
+            self._leaves = [
+                torch.stack(level) if len(level) > 1 else level[0][None]
+                for level in zip(*found, strict=True)
+            ]
         self._closed = self._close(index, excluded)
 
     @property
     def is_open(self) -> bool:
         """Whether everything is permitted to everybody."""
-        return not self._levels and not any(keys.numel() for keys in self._closed)
+        return not self._leaves and not any(keys.numel() for keys in self._closed)
 
     def permits(self, level: int, edges: Edges, beams: int) -> Tensor | None:
         """bool [E]: whether each edge leads to a permitted item; None if all do.
@@ -141,10 +111,8 @@ class Eligibility:
         """
         permits = None
         request = edges.row // beams if self.num_requests > 1 else None
-        if self._levels:
-            table = self._levels[level]
-            shared = request is None or table.shape[0] == 1
-            permits = table[0, edges.child] if shared else table[request, edges.child]
+        if self._leaves:
+            permits = self._permitted_leaves(level, request, edges.child) > 0
         closed = self._closed[level] if self._closed else None
         if closed is not None and closed.numel():
             key = edges.child if request is None else _key(request, edges.child)
@@ -157,29 +125,31 @@ class Eligibility:
         """Per level, rising keys of request and node: the nodes that `excluded` closes."""
         if excluded is None or not excluded.numel():
             return []
-        request, item = _pairs(excluded)
-        path = index.path_of(item.to(index.device))  # [P, L]
-        request = request.to(index.device)
-        if self._filters:  # what is forbidden to everybody closes nothing for one
-            row = request if len(self._filters) > 1 else torch.zeros_like(request)
-            kept = self._levels[-1][row, path[:, -1]]
+        request, item = _pairs(excluded.to(index.device))
+        known = index.has_items(item)
+        request, path = request[known], index.path_of(item[known])  # [P], [P, L]
+        if self._leaves:  # what is forbidden to everybody closes nothing for one
+            kept = self._permitted_leaves(index.num_levels - 1, request, path[:, -1]) > 0
             request, path = request[kept], path[kept]
         keys = []
         for level in range(index.num_levels):
             key, count = torch.unique(_key(request, path[:, level]), return_counts=True)
             if level < index.num_levels - 1:
-                key = key[count >= self._num_open(index, level, key)]
+                node = key & NODE_MASK
+                if self._leaves:
+                    leaves = self._permitted_leaves(level, key >> NODE_BITS, node)
+                else:
+                    leaves = index.num_leaves(level, node)
+                key = key[count >= leaves]
             keys.append(key)
         return keys
 
-    def _num_open(self, index: PrefixIndex, level: int, key: Tensor) -> Tensor:
-        """int64, as `key`: the items beneath each node that the request's filter permits."""
-        first, behind = index.leaf_ranges(level, key & NODE_MASK)
-        if not self._filters:
-            return behind - first
-        before = torch.stack([each.leaves_before for each in self._filters])
-        row = key >> NODE_BITS if len(self._filters) > 1 else torch.zeros_like(key)
-        return before[row, behind].long() - before[row, first]
+    def _permitted_leaves(self, level: int, request: Tensor | None, nodes: Tensor) -> Tensor:
+        """int32, as `nodes`: the items beneath each node that its request's filter permits."""
+        table = self._leaves[level]
+        if request is None or len(table) == 1:
+            return table[0, nodes]
+        return table[request, nodes]
 
 
 NODE_BITS = 31
@@ -188,6 +158,10 @@ NODE_MASK = (1 << NODE_BITS) - 1
 
 def _key(request: Tensor, node: Tensor) -> Tensor:
     return (request << NODE_BITS) + node
+
+
+def _num_bytes(tables: list[Tensor]) -> int:
+    return sum(table.numel() * table.element_size() for table in tables)
 
 
 def _pairs(excluded: Tensor) -> tuple[Tensor, Tensor]:

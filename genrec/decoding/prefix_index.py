@@ -62,6 +62,7 @@ class PrefixIndex:
 
     Args:
         codes: integers [N, L], unique rows, N at least 1, each code below 65,536.
+        item_index: integers [N]: the items that the rows belong to; None counts them from 0.
 
     Raises:
         InputError: two items have the same codes, or there is none.
@@ -71,9 +72,14 @@ class PrefixIndex:
         first_child: per level, int32 [nodes above + 1]: where the children of each node begin.
     """
 
-    def __init__(self, codes: npt.NDArray[np.integer]) -> None:
-        leaf_item, tokens, first_child = _build(codes)
-        self._set(leaf_item, tokens, first_child)
+    def __init__(
+        self,
+        codes: npt.NDArray[np.integer],
+        item_index: npt.NDArray[np.integer] | None = None,
+    ) -> None:
+        order, tokens, first_child = _build(codes)
+        leaf_item = order if item_index is None else item_index[order]
+        self._set(leaf_item.astype(np.int32), tokens, first_child)
 
     def _set(
         self,
@@ -210,32 +216,72 @@ class PrefixIndex:
         """int64 [..., L]: the node of each item at every level.
 
         Args:
-            item_index: int64 [...].
+            item_index: int64 [...], of items that have a leaf.
         """
-        if self._leaf_of_item is None:
-            leaf_of_item = torch.empty_like(self.leaf_item)
-            places = torch.arange(self.num_items, dtype=torch.int32, device=self.device)
-            leaf_of_item[self.leaf_item.long()] = places
-            self._leaf_of_item = leaf_of_item
-        node = self._leaf_of_item[item_index]
+        node = self._leaves()[item_index]
         path = [node]
         for level in range(self.num_levels - 1, 0, -1):
             node = torch.searchsorted(self.first_child[level], node, right=True) - 1
             path.append(node)
         return torch.stack([each.long() for each in reversed(path)], dim=-1)
 
-    def leaf_ranges(self, level: int, nodes: Tensor) -> tuple[Tensor, Tensor]:
-        """int64, as `nodes`, twice: the first leaf beneath each node, and the one behind the last."""
+    def has_items(self, item_index: Tensor) -> Tensor:
+        """bool, as `item_index`: whether each of these numbers from 0 on is an item with a leaf."""
+        leaves = self._leaves()
+        inside = item_index < leaves.numel()
+        return inside & (leaves[item_index.clamp(max=leaves.numel() - 1)] >= 0)
+
+    def num_leaves(self, level: int, nodes: Tensor) -> Tensor:
+        """int64, as `nodes`: the items beneath each node."""
         first, behind = nodes, nodes + 1
         for below in range(level + 1, self.num_levels):
             first, behind = (self.first_child[below][each].long() for each in (first, behind))
-        return first, behind
+        return behind - first
+
+    def items_below(self, level: int, nodes: Tensor) -> tuple[Tensor, Tensor]:
+        """Every item beneath a list of nodes: the entry of the list, and the item, int64 [P] both.
+
+        Args:
+            level: of the nodes.
+            nodes: int64 [R].
+        """
+        row = torch.arange(nodes.numel(), device=nodes.device)
+        for below in range(level + 1, self.num_levels):
+            edges = self.expand(below, nodes)
+            row, nodes = row[edges.row[edges.is_child]], edges.child[edges.is_child]
+        return row, self.items_at(nodes)
+
+    def permitted_leaves(self, permitted: Tensor) -> list[Tensor]:
+        """Per level, int32 [nodes]: how many permitted items stand beneath each node.
+
+        Args:
+            permitted: bool over item_index.
+        """
+        leaves = permitted[self.leaf_item.long()]
+        before = torch.zeros(leaves.numel() + 1, dtype=torch.int32, device=leaves.device)
+        torch.cumsum(leaves, 0, dtype=torch.int32, out=before[1:])
+        counts = [before.diff()]
+        for level in range(self.num_levels - 1, 0, -1):
+            before = before[self.first_child[level].long()]
+            counts.append(before.diff())
+        return counts[::-1]
+
+    def _leaves(self) -> Tensor:
+        """int32 over item_index: the leaf of each item, -1 where a number has none."""
+        if self._leaf_of_item is None:
+            items = self.leaf_item.long()
+            leaf_of_item = self.leaf_item.new_full((int(items.max()) + 1,), -1)
+            leaf_of_item[items] = torch.arange(
+                items.numel(), dtype=torch.int32, device=items.device
+            )
+            self._leaf_of_item = leaf_of_item
+        return self._leaf_of_item
 
 
 def _build(
     codes: npt.NDArray[np.integer],
-) -> tuple[npt.NDArray[np.int32], list[npt.NDArray[np.uint16]], list[npt.NDArray[np.int32]]]:
-    """Items in the order of their codes; per level the last codes and the first children."""
+) -> tuple[npt.NDArray[np.int64], list[npt.NDArray[np.uint16]], list[npt.NDArray[np.int32]]]:
+    """Rows in the order of their codes; per level the last codes and the first children."""
     num_items, num_levels = codes.shape
     if not num_items or not num_levels:
         raise InputError(f"a prefix index needs items with codes, got codes {list(codes.shape)}")
@@ -258,7 +304,7 @@ def _build(
             f"items {order[first - 1]} and {order[first]} have the same codes "
             f"{codes[order[first]].tolist()}; resolve collisions before building the index"
         )
-    return order.astype(np.int32), tokens, first_child
+    return order, tokens, first_child
 
 
 def _sorted_rows(codes: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
@@ -270,14 +316,14 @@ def _sorted_rows(codes: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
             "codebooks"
         )
     bits = [int(each).bit_length() for each in largest]
-    if sum(bits) > 63 - int(len(codes)).bit_length():
+    if sum(bits) > 63 - len(codes).bit_length():
         return np.lexsort(codes.T[::-1])
     # The row number in the lowest bits: one sort of plain integers, which is several times faster.
     keys = np.zeros(len(codes), dtype=np.int64)
     for column, width in zip(codes.T, bits, strict=True):
         keys <<= width
         keys |= column
-    row_bits = int(len(codes)).bit_length()
+    row_bits = len(codes).bit_length()
     keys <<= row_bits
     keys |= np.arange(len(codes))
     keys.sort()

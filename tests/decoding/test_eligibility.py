@@ -78,13 +78,13 @@ def test_nothing_asked_for_permits_everything() -> None:
 def test_a_filter_is_propagated_once_and_the_oldest_is_forgotten() -> None:
     index = make_index(1)
     first, second = torch.rand(2, index.num_items) > 0.5
-    one_filter = FilterCache(index).open_nodes(first).num_bytes
+    one_filter = 4 * sum(index.num_nodes)
     cache = FilterCache(index, max_bytes=one_filter)
-    made = cache.open_nodes(first)
-    assert cache.open_nodes(first.clone()) is made
+    made = cache.permitted_leaves(first)
+    assert cache.permitted_leaves(first.clone()) is made
     assert (cache.hits, cache.misses) == (1, 1)
-    cache.open_nodes(second)
-    assert cache.open_nodes(first) is not made
+    cache.permitted_leaves(second)
+    assert cache.permitted_leaves(first) is not made
     assert (cache.hits, cache.misses) == (1, 3)
 
 

@@ -83,9 +83,32 @@ def test_every_item_has_its_path() -> None:
     assert index.path_of(torch.tensor([[3]])).tolist() == [[[0, 0]]]
 
 
-def test_the_leaves_beneath_a_node_are_a_range() -> None:
-    first, behind = PrefixIndex(CODES).leaf_ranges(0, torch.tensor([0, 1]))
-    assert (first.tolist(), behind.tolist()) == ([0, 2], [2, 5])
+def test_the_leaves_beneath_a_node_are_counted() -> None:
+    index = PrefixIndex(CODES)
+    assert index.num_leaves(0, torch.tensor([0, 1])).tolist() == [2, 3]
+    assert index.num_leaves(1, torch.tensor([4])).tolist() == [1]
+
+
+def test_the_items_beneath_nodes_are_listed() -> None:
+    row, items = PrefixIndex(CODES).items_below(0, torch.tensor([1, 0, 1]))
+    assert row.tolist() == [0, 0, 0, 1, 1, 2, 2, 2]
+    assert items.tolist() == [4, 0, 2, 3, 1, 4, 0, 2]
+    assert PrefixIndex(CODES).items_below(1, torch.tensor([2]))[1].tolist() == [4]
+
+
+def test_permitted_items_are_counted_beneath_every_node() -> None:
+    permitted = torch.zeros(5, dtype=torch.bool)
+    permitted[[2, 4]] = True  # (2,5) and (2,0)
+    first, last = PrefixIndex(CODES).permitted_leaves(permitted)
+    assert first.tolist() == [0, 2]
+    assert last.tolist() == [0, 0, 1, 0, 1]
+
+
+def test_rows_may_belong_to_any_items() -> None:
+    index = PrefixIndex(CODES, np.array([7, 3, 1, 0, 4]))
+    assert index.leaf_item.tolist() == [0, 3, 4, 7, 1]
+    assert index.path_of(torch.tensor([7, 0])).tolist() == [[1, 3], [0, 0]]
+    assert index.has_items(torch.tensor([0, 2, 7, 8])).tolist() == [True, False, True, False]
 
 
 def test_equal_codes_are_an_error_that_names_both_items() -> None:
