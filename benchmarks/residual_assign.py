@@ -23,8 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genrec.kernels import residual_assign
-from genrec.kernels.residual_assign import Backend
+from genrec.kernels import Backend, residual_assign
 
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "docs" / "results" / "residual_assign.json"

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 import typer
@@ -18,6 +18,9 @@ import genrec
 from genrec import console
 from genrec.errors import GenrecError, InputError
 from genrec.funnel import METHODS, Question, RecommendedList, Recommender, recommend_file
+
+if TYPE_CHECKING:
+    from genrec.generator import SlateConfig
 
 STDERR = 2
 """The file descriptor, which stays where it is while tests look at `sys.stderr`."""
@@ -40,6 +43,9 @@ def recommend(
         float | None, typer.Option(help="Milliseconds for the answer; no deadline without it.")
     ] = None,
     method: Annotated[str, typer.Option(help=f"One of {', '.join(METHODS)}.")] = "combined",
+    slate: Annotated[
+        bool, typer.Option("--slate", help="Choose every item in the knowledge of those before it.")
+    ] = False,
     repeats: Annotated[
         str | None, typer.Option(help="allow or mask; the data set's own policy without it.")
     ] = None,
@@ -67,8 +73,9 @@ def recommend(
         train_on_everything(run)
     if histories is None:
         torch.set_num_threads(1)  # a small product on two threads waits for whoever holds a core
+    way = slate_config() if slate else None
     recommender = Recommender.load(
-        run, method=method, repeats=repeats, refit=refit, warm_up=budget_ms is not None
+        run, method=method, repeats=repeats, refit=refit, warm_up=budget_ms is not None, slate=way
     )
     if histories is not None and out is not None:
         write_file(recommender, histories, out, k, as_json)
@@ -79,6 +86,13 @@ def recommend(
         console.say(json.dumps(as_tree(recommender, found), indent=1))
     else:
         show(recommender, found)
+
+
+def slate_config() -> SlateConfig:
+    """How slates are made; --help need not wait for the model's libraries."""
+    from genrec.generator import SlateConfig
+
+    return SlateConfig()
 
 
 def item_ids(text: str) -> list[str]:

@@ -13,9 +13,10 @@ from torch import Tensor
 from genrec.decoding.eligibility import Eligibility
 from genrec.decoding.prefix_index import Edges, PrefixIndex
 from genrec.errors import DeadlineExceededError, InputError
-from genrec.interactions import NO_ITEM, descending_keys
+from genrec.interactions import NO_ITEM
+from genrec.kernels import beam_select
 
-__all__ = ["Beams", "Decoder", "beam_search"]
+__all__ = ["Beams", "Decoder", "beam_recall", "beam_search"]
 
 
 class Decoder(Protocol):
@@ -66,7 +67,8 @@ def beam_search(
         decoder: scores the children, keeps its own state.
         index: the catalogue.
         num_requests: B.
-        num_beams: M, or one M a level.
+        num_beams: M, or one M a level. With `index.num_nodes` no prefix is ever dropped, and every
+            permitted item is ranked: the truth that narrower beams are measured by.
         eligibility: what each request permits; None permits all.
         deadline: `time.perf_counter()` seconds; checked before every level.
 
@@ -95,6 +97,20 @@ def beam_search(
             decoder.advance(level, _parents(scores, edges, chosen, beams), nodes)
     items = index.items_at(nodes).masked_fill(scores == -torch.inf, NO_ITEM)
     return Beams(item_index=items, log_prob=scores)
+
+
+def beam_recall(found: Tensor, exact: Tensor, k: int) -> Tensor:
+    """float32 [B]: the share of the k truly best items that a beam has among its k best.
+
+    Args:
+        found: int64 [B, M]: what the beam gave, best first, NO_ITEM where there is none.
+        exact: int64 [B, C]: what beams as wide as the catalogue gave.
+        k: length of the lists; where fewer items exist, all of them.
+    """
+    found, exact = found[:, :k], exact[:, :k]
+    there = exact != NO_ITEM
+    hits = (exact[:, :, None] == found[:, None]).any(-1) & there  # [B, k]
+    return hits.sum(1) / there.sum(1).clamp(min=1)
 
 
 def _parents(scores: Tensor, edges: Edges, chosen: Tensor, beams: int) -> Tensor:
@@ -132,11 +148,7 @@ def _best(
         places[request, column] = scores
         child = torch.zeros(num_requests, longest, dtype=torch.int64, device=scores.device)
         child[request, column] = edges.child
-    found = min(width, places.shape[1])
-    best = descending_keys(places, child).topk(found, dim=1).indices  # [B, M]
-    missing = (0, width - found)
-    score = torch.nn.functional.pad(places.gather(1, best), missing, value=-torch.inf)
-    best = torch.nn.functional.pad(best, missing)
+    score, best = beam_select(places, child, width)
     if begin is None:
         begin = torch.arange(num_requests, device=scores.device) * places.shape[1]
     chosen = begin[:, None] + best

@@ -105,24 +105,34 @@ class GrownIndex(PrefixIndex):
         base: PrefixIndex,
         levels: Sequence[_NewNodes],
         root: Tensor,
+        leaf_of_item: Tensor,
         added_codes: Tensor,
         num_added: int,
         newest: _Newest,
     ) -> None:
         self.base = base
         self.leaf_item, self.first_child = base.leaf_item, base.first_child
-        self._tokens, self._leaf_of_item = base._tokens, base._leaves()
+        self._tokens, self._leaf_of_item = base._tokens, leaf_of_item
         self._levels, self._root = list(levels), root
         self._added_codes, self._num_added = added_codes, num_added
         self._newest, self._number = newest, newest.number
 
     @classmethod
-    def on(cls, base: PrefixIndex) -> GrownIndex:
-        """The catalogue of `base`, to which nothing has happened yet."""
+    def on(cls, base: PrefixIndex, num_items: int = 0) -> GrownIndex:
+        """The catalogue of `base`, to which nothing has happened yet.
+
+        Args:
+            base: of some items.
+            num_items: numbers that are not given again, where more were given than `base` has.
+        """
+        leaf_of_item = base._leaves()
+        if num_items > len(leaf_of_item):
+            missing = (0, num_items - len(leaf_of_item))
+            leaf_of_item = torch.nn.functional.pad(leaf_of_item, missing, value=-1)
         root = torch.arange(base.num_nodes[0], device=base.device)
         codes = torch.zeros(FIRST_CAPACITY, base.num_levels, dtype=torch.int64, device=base.device)
         levels = [_NewNodes.none(base.device) for _ in range(base.num_levels)]
-        return cls(base, levels, root, codes, 0, _Newest())
+        return cls(base, levels, root, leaf_of_item, codes, 0, _Newest())
 
     @property
     def num_items(self) -> int:
@@ -311,7 +321,9 @@ class GrownIndex(PrefixIndex):
         self, levels: Sequence[_NewNodes], root: Tensor, added_codes: Tensor, num_added: int
     ) -> GrownIndex:
         self._newest.number += 1
-        return GrownIndex(self.base, levels, root, added_codes, num_added, self._newest)
+        return GrownIndex(
+            self.base, levels, root, self._leaves(), added_codes, num_added, self._newest
+        )
 
     def _require_newest(self) -> None:
         if self._number != self._newest.number:

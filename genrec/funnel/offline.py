@@ -7,7 +7,7 @@ import json
 import logging
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -141,6 +141,7 @@ def _job(recommender: Recommender, histories: Path, k: int, size: int) -> str:
         "models": dict(recommender.digests),
         "method": recommender.method,
         "repeats": str(recommender.repeats),
+        "slate": None if recommender.slate is None else asdict(recommender.slate),
         "k": k,
         "people_per_part": size,
     }

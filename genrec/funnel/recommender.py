@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -15,7 +15,14 @@ from genrec.errors import InputError
 from genrec.funnel.last_resort import LastResort
 from genrec.funnel.latency import LatencyPredictor
 from genrec.funnel.questions import EventTime, Question, QuestionReader
-from genrec.funnel.sources import METHODS, digests, has_refit, load_sources, make_funnel
+from genrec.funnel.sources import (
+    METHODS,
+    digests,
+    has_refit,
+    load_sources,
+    make_funnel,
+    make_slates,
+)
 from genrec.interactions import (
     NO_ITEM,
     Histories,
@@ -25,6 +32,9 @@ from genrec.interactions import (
     RequestBatch,
     Source,
 )
+
+if TYPE_CHECKING:
+    from genrec.generator import SlateConfig
 
 __all__ = ["RecommendedItem", "RecommendedList", "Recommender"]
 
@@ -81,9 +91,11 @@ class Recommender:
         repeats: overrides the data set's policy on items that a person has had.
         strict: raise for an item id that the catalogue does not know, instead of leaving it out.
         predictor: how long the stages take, shared by recommenders over the same sources.
+        slate: how the method's items are chosen one after another, each in the knowledge of those
+            before it; None asks it for a list. Methods of the generator only.
 
     Attributes:
-        dataset, method, repeats: as above.
+        dataset, method, repeats, slate: as above.
         refit: whether the models were trained on all data.
         digests: what names the content of each part it was loaded from.
         warm_up_ms: the predicted milliseconds of each stage for a long history.
@@ -98,12 +110,14 @@ class Recommender:
         repeats: Repeats | str | None = None,
         strict: bool = False,
         predictor: LatencyPredictor | None = None,
+        slate: SlateConfig | None = None,
     ) -> None:
         if method not in sources:
             raise InputError(f"there is no method {method!r}; choose from {', '.join(sources)}")
         self.dataset = dataset
         self.method = method
         self.repeats = _repeats(dataset.repeats if repeats is None else repeats)
+        self.slate = slate
         self.refit = False
         self.digests: Mapping[str, str] = {}
         self.warm_up_ms: Mapping[str, float] = {}
@@ -112,6 +126,8 @@ class Recommender:
         self._predictor = predictor or LatencyPredictor()
         self._reader = QuestionReader(dataset, repeats=self.repeats, strict=strict)
         last_resort = LastResort.of(sources[LAST_RESORT], dataset.num_items)
+        if slate is not None:
+            sources = {**sources, method: make_slates(sources[method], slate)}
         self._funnel = make_funnel(sources, method, last_resort, self._predictor)
 
     @classmethod
@@ -124,6 +140,7 @@ class Recommender:
         strict: bool = False,
         refit: bool | None = None,
         warm_up: bool = True,
+        slate: SlateConfig | None = None,
     ) -> Recommender:
         """The recommender of a run folder.
 
@@ -134,11 +151,12 @@ class Recommender:
             strict: raise for unknown item ids instead of leaving them out.
             refit: whether to serve the models trained on all data; None does so if all are there.
             warm_up: measure every stage now; without it, no deadline can admit a model.
+            slate: how slates are made; None gives lists.
 
         Raises:
             ArtifactMissingError: a part of the run is missing; the message names its command.
             ArtifactError: a part of the run was altered.
-            InputError: no such method or policy.
+            InputError: no such method or policy, or a method that makes no slates.
         """
         started = time.perf_counter()
         if method not in METHODS:
@@ -146,7 +164,9 @@ class Recommender:
         refit = has_refit(run) if refit is None else refit
         sources = load_sources(run, refit=refit)
         dataset = InteractionDataset.load(Path(run) / "data")
-        recommender = cls(dataset, sources, method=method, repeats=repeats, strict=strict)
+        recommender = cls(
+            dataset, sources, method=method, repeats=repeats, strict=strict, slate=slate
+        )
         recommender.refit = refit
         recommender.digests = digests(run, refit=refit)
         if warm_up:
@@ -162,9 +182,13 @@ class Recommender:
         return recommender
 
     def using(
-        self, *, method: str | None = None, repeats: Repeats | str | None = None
+        self,
+        *,
+        method: str | None = None,
+        repeats: Repeats | str | None = None,
+        slate: SlateConfig | None = None,
     ) -> Recommender:
-        """The same models with another method or policy; nothing is loaded again."""
+        """The same models with another method or policy, or for slates; nothing is loaded again."""
         other = Recommender(
             self.dataset,
             self._sources,
@@ -172,6 +196,7 @@ class Recommender:
             repeats=repeats or self.repeats,
             strict=self._strict,
             predictor=self._predictor,
+            slate=slate or self.slate,
         )
         other.refit, other.digests = self.refit, self.digests
         if self.warm_up_ms:

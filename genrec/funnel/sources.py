@@ -5,17 +5,29 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from genrec import artifacts
 from genrec.artifacts import Artifact
-from genrec.errors import ArtifactError, ArtifactMissingError
+from genrec.errors import ArtifactError, ArtifactMissingError, InputError
 from genrec.funnel.deadline import DeadlineFunnel
 from genrec.funnel.last_resort import LastResort
 from genrec.funnel.latency import LatencyPredictor
 from genrec.funnel.ranked import RankedSource
 from genrec.interactions import Source
 
-__all__ = ["FALLBACKS", "METHODS", "digests", "has_refit", "load_sources", "make_funnel"]
+if TYPE_CHECKING:
+    from genrec.generator import SlateConfig
+
+__all__ = [
+    "FALLBACKS",
+    "METHODS",
+    "digests",
+    "has_refit",
+    "load_sources",
+    "make_funnel",
+    "make_slates",
+]
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +106,19 @@ def make_funnel(
         behind = ()
     fallbacks = [sources[name] for name in behind]
     return DeadlineFunnel(sources[method], fallbacks, last_resort, predictor=predictor)
+
+
+def make_slates(source: Source, config: SlateConfig) -> Source:
+    """A source that chooses its items one after another, made of one that gives lists.
+
+    Raises:
+        InputError: it is no generator, or the configuration does not fit its codes.
+    """
+    from genrec.generator import GeneratorSource, Mode, SlateSource
+
+    if not isinstance(source, GeneratorSource):
+        raise InputError(f"{source.name} makes no slates; choose from {', '.join(Mode)}")
+    return SlateSource(source, config)
 
 
 def has_refit(run: Path | str) -> bool:

@@ -7,6 +7,7 @@ from genrec.generator.fitting import (
     choose_combination_weight,
     fit_generator,
 )
+from genrec.generator.live import LiveCatalogue
 from genrec.generator.model import GenerativeRecommender
 from genrec.generator.saved import (
     GENERATOR_KIND,
@@ -14,7 +15,10 @@ from genrec.generator.saved import (
     load_generator,
     save_generator,
 )
+from genrec.generator.slates import PrefixLimit, SlateConfig, SlateSource
 from genrec.generator.source import DEFAULT_BEAMS, GeneratorSource, Mode
+from genrec.generator.state import HistoryEncoder, HistoryState
+from genrec.generator.user_states import UserStates
 
 __all__ = [
     "DEFAULT_BEAMS",
@@ -23,7 +27,14 @@ __all__ = [
     "GeneratorConfig",
     "GeneratorSource",
     "GeneratorTraining",
+    "HistoryEncoder",
+    "HistoryState",
+    "LiveCatalogue",
     "Mode",
+    "PrefixLimit",
+    "SlateConfig",
+    "SlateSource",
+    "UserStates",
     "choose_combination_weight",
     "fit_generator",
     "load_fit_result",

@@ -14,6 +14,7 @@ import torch
 from genrec.errors import InputError
 from genrec.generator.batches import WindowBatches
 from genrec.generator.config import GeneratorConfig
+from genrec.generator.items import unit_content
 from genrec.generator.model import GenerativeRecommender, make_model
 from genrec.generator.source import GeneratorSource, Mode, mix
 from genrec.interactions import (
@@ -113,9 +114,14 @@ def fit_generator(
         )
     torch.manual_seed(config.training.seed)
     known = np.bincount(train.item_index, minlength=len(codes)) > 0
+    centre = torch.from_numpy(content.mean(axis=0))
     shape = config.shape(len(codes), codebook_sizes, content.shape[1])
     model = make_model(
-        shape, codes=codes.astype(np.int32), content=unit_content(content), known=known
+        shape,
+        codes=codes.astype(np.int32),
+        content=unit_content(torch.tensor(content), centre),
+        content_centre=centre,
+        known=known,
     )
     batches = WindowBatches(
         train, history=config.history, tokens=config.tokens, seed=config.training.seed
@@ -132,13 +138,6 @@ def fit_generator(
     )
     model.train(False)
     return model, result
-
-
-def unit_content(content: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """float32 [N, Dc]: content embeddings, centred and at unit length; a zero row stays zero."""
-    centred = content - content.mean(axis=0)
-    lengths = np.linalg.norm(centred, axis=1, keepdims=True)
-    return np.asarray(centred / np.maximum(lengths, 1e-12), dtype=np.float32)
 
 
 def _validate(model: GenerativeRecommender, judge: Judge) -> dict[str, float]:

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from genrec.decoding import PrefixIndex
 from genrec.generator.config import GeneratorConfig
+from genrec.kernels import code_embedding_bag
 
-__all__ = ["ItemEncoder", "ItemTables", "node_vectors"]
+__all__ = ["ItemEncoder", "ItemTables", "node_sums", "node_vectors", "unit_content"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,15 @@ class ItemTables:
     """float [N, D]: the same at unit length, as the heads score it."""
     nodes: list[Tensor]
     """Per level, float [nodes, D]: the unit vector of every prefix; at the last, of every leaf."""
+    index: PrefixIndex
+    """The prefixes that the nodes are numbered by."""
+    gone: Tensor | None = None
+    """bool [N]: items that are in the catalogue no more; None where all are."""
+
+    @property
+    def num_items(self) -> int:
+        """N."""
+        return len(self.items)
 
 
 class ItemEncoder(nn.Module):
@@ -41,16 +51,20 @@ class ItemEncoder(nn.Module):
         """float [N, D].
 
         Args:
-            codes: int64 [N, L].
+            codes: int [N, L].
             content: float [N, content_width].
             known: bool [N]: items with training events; the others have no part of their own.
         """
-        sizes = torch.tensor([0, *self.codebook_sizes[:-1]], device=codes.device)
-        rows = codes + sizes.cumsum(0)
-        shared = F.embedding_bag(rows, self.codes.weight, mode="sum") + self.content(content)
         if self.training:
             known = known & (torch.rand(known.shape, device=known.device) >= self.dropout)
-        vectors: Tensor = shared + self.own.weight * known[:, None]
+        vectors: Tensor = self.shared(codes, content) + self.own.weight * known[:, None]
+        return vectors
+
+    def shared(self, codes: Tensor, content: Tensor) -> Tensor:
+        """float [n, D]: what codes [n, L] and content [n, content_width] say of any items."""
+        sizes = torch.tensor([0, *self.codebook_sizes[:-1]], device=codes.device)
+        bags = code_embedding_bag(codes, self.codes.weight, sizes.cumsum(0))
+        vectors: Tensor = bags + self.content(content)
         return vectors
 
 
@@ -61,11 +75,32 @@ def node_vectors(directions: Tensor, index: PrefixIndex) -> list[Tensor]:
         directions: float [N, D] over item_index.
         index: the catalogue's prefixes.
     """
+    *inner, leaves = node_sums(directions, index)
+    return [*(F.normalize(sums, dim=-1) for sums in inner), leaves]
+
+
+def node_sums(directions: Tensor, index: PrefixIndex) -> list[Tensor]:
+    """Per level, float [nodes, D]: the sum of the unit vectors beneath each node.
+
+    Args:
+        directions: float [N, D] over item_index.
+        index: the catalogue's prefixes.
+    """
     sums = directions[index.leaf_item.long()]
-    vectors = [sums]
+    levels = [sums]
     for level in range(index.num_levels - 1, 0, -1):
         degree = index.first_child[level].diff().long()
         parent = torch.repeat_interleave(degree)
         sums = sums.new_zeros(degree.numel(), sums.shape[1]).index_add(0, parent, sums)
-        vectors.append(F.normalize(sums, dim=-1))
-    return vectors[::-1]
+        levels.append(sums)
+    return levels[::-1]
+
+
+def unit_content(content: Tensor, centre: Tensor) -> Tensor:
+    """float [N, Dc]: content embeddings, centred and at unit length; one at the centre stays zero.
+
+    Args:
+        content: float [N, Dc].
+        centre: float [Dc]: the mean over the catalogue that was trained on.
+    """
+    return F.normalize(content - centre, dim=-1)

@@ -45,8 +45,12 @@ class Attention(nn.Module):
 
     def project(self, states: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values of `states` [B, S, D], each [B, heads, S, D / heads]."""
-        key, value = self.key_value(states).chunk(2, dim=-1)
-        return self._split(key), self._split(value)
+        return self.split(self.key_value(states))
+
+    def split(self, keys_values: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values apart, each [B, heads, S, D / heads], of what `key_value` gave."""
+        key, value = keys_values.chunk(2, dim=-1)  # [B, S, D] each
+        return self._heads(key), self._heads(value)
 
     def forward(
         self,
@@ -66,12 +70,12 @@ class Attention(nn.Module):
         """
         key, value = keys_values
         attended = F.scaled_dot_product_attention(
-            self._split(self.query(queries)), key, value, attn_mask=mask, is_causal=is_causal
+            self._heads(self.query(queries)), key, value, attn_mask=mask, is_causal=is_causal
         )
         joined: Tensor = self.output(attended.transpose(1, 2).flatten(2))
         return joined
 
-    def _split(self, states: Tensor) -> Tensor:
+    def _heads(self, states: Tensor) -> Tensor:
         heads: Tensor = states.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
         return heads
 

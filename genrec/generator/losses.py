@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from genrec.decoding import Edges
+from genrec.kernels import trie_expand
 
 __all__ = ["child_log_probs", "full_softmax_loss"]
 
@@ -64,72 +63,11 @@ class _FullSoftmaxLoss(torch.autograd.Function):
 
 
 def child_log_probs(queries: Tensor, nodes: Tensor, edges: Edges) -> Tensor:
-    """float [E]: log-softmax, over each row's children, of query times node vector.
+    """float32 [E]: log-softmax, over each row's children, of query times node vector.
 
     Args:
         queries: float [R, D], scaled.
         nodes: float [nodes, D]: vectors of the level that the edges lead to.
-        edges: rows are rows of `queries`.
+        edges: rows are rows of `queries`; for padding -inf is given.
     """
-    if edges.child.numel() == queries.shape[0] * nodes.shape[0]:  # every row stands at the root
-        return F.log_softmax(queries @ nodes.T, dim=-1).flatten()
-    logits: Tensor = _EdgeScores.apply(queries, nodes, edges)  # type: ignore[no-untyped-call]
-    if edges.width is not None:
-        logits = logits.masked_fill(~edges.is_child, -torch.inf)
-        return F.log_softmax(logits.view(-1, edges.width), dim=-1).flatten()
-    return _ragged_log_softmax(logits, edges)
-
-
-class _EdgeScores(torch.autograd.Function):
-    """The dot product of query and node along every edge, without [E, D] copies of either.
-
-    On a CPU a seventieth of the time of `(queries[edges.row] * nodes[edges.child]).sum(-1)`, which
-    was two fifths of a training step.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, queries: Tensor, nodes: Tensor, edges: Edges) -> Tensor:
-        """float [E]."""
-        ctx.save_for_backward(queries, nodes)
-        ctx.edges = edges
-        starts = F.pad(edges.start, (0, 1), value=edges.child.numel())
-        pattern = _sparse_rows(starts, edges.child, queries.new_zeros(edges.child.shape), nodes)
-        scores: Tensor = torch.sparse.sampled_addmm(pattern, queries, nodes.T, beta=0.0).values()
-        return scores
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None]:
-        (grad,) = grad_outputs
-        queries, nodes = ctx.saved_tensors
-        row, child, start = ctx.edges.row, ctx.edges.child, ctx.edges.start
-        by_child = child.argsort(stable=True)
-        parents = child.bincount(minlength=nodes.shape[0])
-        return (
-            _weighted_sums(nodes, child, start, grad),
-            _weighted_sums(queries, row[by_child], parents.cumsum(0) - parents, grad[by_child]),
-            None,
-        )
-
-
-def _weighted_sums(vectors: Tensor, index: Tensor, starts: Tensor, weights: Tensor) -> Tensor:
-    """float [groups, D]: of the entries from each start on, the sum of weight times vector."""
-    return F.embedding_bag(index, vectors, starts, mode="sum", per_sample_weights=weights)
-
-
-def _sparse_rows(starts: Tensor, columns: Tensor, values: Tensor, like: Tensor) -> Tensor:
-    """A sparse CSR matrix with one column per row of `like`."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
-        return torch.sparse_csr_tensor(
-            starts, columns, values, (starts.numel() - 1, like.shape[0]), check_invariants=False
-        )
-
-
-def _ragged_log_softmax(logits: Tensor, edges: Edges) -> Tensor:
-    """float [E]: log-softmax of the logits among the edges of each row."""
-    rows = edges.degree.numel()
-    highest = logits.detach().new_full((rows,), -torch.inf)
-    highest = highest.scatter_reduce(0, edges.row, logits.detach(), "amax")
-    shifted = logits - highest[edges.row]
-    total = logits.new_zeros(rows).index_add(0, edges.row, shifted.exp())
-    return shifted - total.log()[edges.row]
+    return trie_expand(queries.float(), nodes.float(), edges.child, edges.start, edges.degree)

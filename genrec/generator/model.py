@@ -50,6 +50,7 @@ class GenerativeRecommender(PreTrainedModel):
 
     codes: Tensor
     content: Tensor
+    content_centre: Tensor
     known: Tensor
 
     def __init__(self, config: GeneratorConfig) -> None:
@@ -59,6 +60,7 @@ class GenerativeRecommender(PreTrainedModel):
         shape = (config.num_items, config.num_levels)
         self.register_buffer("codes", torch.zeros(shape, dtype=torch.int32))
         self.register_buffer("content", torch.zeros(config.num_items, config.content_width))
+        self.register_buffer("content_centre", torch.zeros(config.content_width))
         self.register_buffer("known", torch.ones(config.num_items, dtype=torch.bool))
         self.item_encoder = ItemEncoder(config)
         self.positions = nn.Embedding(config.history, width)
@@ -110,7 +112,10 @@ class GenerativeRecommender(PreTrainedModel):
         items = self.item_encoder(self.codes, self.content, self.known)
         directions = F.normalize(items, dim=-1)
         return ItemTables(
-            items=items, directions=directions, nodes=node_vectors(directions, self.index)
+            items=items,
+            directions=directions,
+            nodes=node_vectors(directions, self.index),
+            index=self.index,
         )
 
     def encode(self, tables: ItemTables, item_index: Tensor) -> Tensor:
@@ -208,7 +213,7 @@ class GenerativeRecommender(PreTrainedModel):
         """
         batch, paths = items.shape
         levels = self.config.num_levels
-        above = F.pad(self.index.path_of(items), (1, 0))  # [B, P, L + 1], the root first
+        above = F.pad(tables.index.path_of(items), (1, 0))  # [B, P, L + 1], the root first
         inputs = torch.stack(
             [self.decoder_inputs(tables, level, above[..., level]) for level in range(levels)],
             dim=2,
@@ -234,9 +239,9 @@ class GenerativeRecommender(PreTrainedModel):
             items: int64 [R].
         """
         steps = []
-        path = F.pad(self.index.path_of(items), (1, 0))  # [R, L + 1], the root first
+        path = F.pad(tables.index.path_of(items), (1, 0))  # [R, L + 1], the root first
         for level in range(self.config.num_levels):
-            edges = self.index.expand(level, path[:, level])
+            edges = tables.index.expand(level, path[:, level])
             log_probs = child_log_probs(queries[:, level], tables.nodes[level], edges)
             place = path[:, level + 1] - edges.child[edges.start]
             steps.append(log_probs[edges.start + place])
@@ -248,7 +253,8 @@ def make_model(config: GeneratorConfig, **buffers: Any) -> GenerativeRecommender
 
     Args:
         config: its shape.
-        buffers: `codes` [N, L], `content` [N, content_width] and `known` [N] as arrays.
+        buffers: `codes` [N, L], `content` [N, content_width], `content_centre` [content_width] and
+            `known` [N] as arrays.
     """
     model = GenerativeRecommender(config)
     for name, values in buffers.items():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import torch
@@ -15,6 +16,7 @@ from genrec.errors import DeadlineExceededError, InputError
 from genrec.generator.batches import cut_to_window
 from genrec.generator.decoder import GeneratorDecoder
 from genrec.generator.items import ItemTables
+from genrec.generator.live import LiveCatalogue
 from genrec.generator.model import GenerativeRecommender
 from genrec.generator.state import HistoryEncoder, HistoryState
 from genrec.generator.user_states import UserStates
@@ -22,11 +24,14 @@ from genrec.interactions import (
     NO_ITEM,
     Recommendations,
     RequestBatch,
-    descending_keys,
     select_top_k,
 )
+from genrec.kernels import Backend, beam_select
+from genrec.kernels.backend import choose_backend
 
-__all__ = ["DEFAULT_BEAMS", "GeneratorSource", "Mode", "ScoredUnion", "mix"]
+__all__ = ["DEFAULT_BEAMS", "EncodedRequests", "GeneratorSource", "Mode", "ScoredUnion", "mix"]
+
+log = logging.getLogger(__name__)
 
 DEFAULT_BEAMS = 50
 REQUESTS_AT_ONCE = 128
@@ -56,6 +61,26 @@ class ScoredUnion:
     """float32 [B, C]: log p under the dense head."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class EncodedRequests:
+    """Questions whose histories are encoded, under one state of the weights and the catalogue."""
+
+    requests: RequestBatch
+    """What is permitted; the histories in it are not read again."""
+    tables: ItemTables
+    """What the histories were encoded with, and what the answers are scored with."""
+    states: Tensor
+    """float [B, T, D]: the state after each event."""
+    lengths: Tensor
+    """int64 [B], where the states are: events of each history."""
+
+    @classmethod
+    def of(cls, requests: RequestBatch, tables: ItemTables, state: HistoryState) -> EncodedRequests:
+        """Of histories that can be gone on from."""
+        lengths = state.lengths.to(state.states.device)
+        return cls(requests=requests, tables=tables, states=state.states, lengths=lengths)
+
+
 class GeneratorSource:
     """Keeps the `Source` protocol, and the deadline that the funnel sets.
 
@@ -64,12 +89,13 @@ class GeneratorSource:
         mode: which scores decide.
         num_beams: prefixes kept after each level; also the dense candidates of `combined`. More
             are kept where more items are asked for.
-        tables: of the model's present weights, to share them between sources; made if None.
+        tables: of the model's present weights, to share them between sources; made if None. A
+            `LiveCatalogue` is asked for what it has at every request.
         states: where the encoded histories of people are kept, by `user_index`, so that one who
             comes back costs only what is new; None keeps nothing. May be shared between sources.
 
     Raises:
-        InputError: no beams, or `states` are of another model or other tables.
+        InputError: no beams, or `states` are of another model.
     """
 
     def __init__(
@@ -78,7 +104,7 @@ class GeneratorSource:
         mode: Mode,
         *,
         num_beams: int = DEFAULT_BEAMS,
-        tables: ItemTables | None = None,
+        tables: ItemTables | LiveCatalogue | None = None,
         states: UserStates | None = None,
     ) -> None:
         if num_beams < 1:
@@ -87,16 +113,30 @@ class GeneratorSource:
         model.train(False)
         self.mode = mode
         self.num_beams = num_beams
-        with torch.inference_mode():
-            self.encoder = _encoder(model, tables, states)
-        self.tables = self.encoder.tables
+        if states is not None and states.encoder.model is not model:
+            raise InputError("these states are of another model; make UserStates for this one")
+        self.encoder = HistoryEncoder(model)
         self.states = states
-        self.filters = FilterCache(model.index)
+        with torch.inference_mode():
+            self._catalogue = model.item_tables() if tables is None else tables
+        self._filters = FilterCache(self.tables.index)
+        log.info("%s answers on %s by %s", self.name, model.device, self.backend)
 
     @property
     def name(self) -> str:
         """The mode's name."""
         return str(self.mode)
+
+    @property
+    def tables(self) -> ItemTables:
+        """What the next request is answered from."""
+        catalogue = self._catalogue
+        return catalogue.tables if isinstance(catalogue, LiveCatalogue) else catalogue
+
+    @property
+    def backend(self) -> Backend:
+        """By what the kernels run; nothing else ever takes over."""
+        return choose_backend("beam_search", self.model.device, None)
 
     @torch.inference_mode()
     def recommend(
@@ -125,79 +165,74 @@ class GeneratorSource:
     @torch.inference_mode()
     def scored_union(self, requests: RequestBatch, k: int = 0) -> ScoredUnion:
         """Both log-probabilities of the beams and of the dense head's best."""
-        states, lengths = self._encode(requests)
-        return self._scored_union(requests, states, lengths, max(self.num_beams, k), None)
+        return self._scored_union(self._encode(requests), max(self.num_beams, k), None)
 
-    def encoded(self, requests: RequestBatch) -> HistoryState:
+    def read_histories(self, requests: RequestBatch, tables: ItemTables) -> HistoryState:
         """The histories of the questions, ready to go on from; kept ones are not encoded anew."""
         windows = cut_to_window(requests.item_index, self.model.config.history)
         if self.states is None:
-            return self.encoder.append(self.encoder.start(len(requests)), windows)
+            return self.encoder.append(tables, self.encoder.start(len(requests)), windows)
         users = requests.user_index.tolist()
-        return self.states.read(windows, [user if user >= 0 else None for user in users])
+        return self.states.read(tables, windows, [user if user >= 0 else None for user in users])
 
     def rank(
-        self,
-        requests: RequestBatch,
-        states: Tensor,
-        lengths: Tensor,
-        k: int,
-        *,
-        num_beams: int,
-        deadline: float | None = None,
+        self, asked: EncodedRequests, k: int, *, num_beams: int, deadline: float | None = None
     ) -> Recommendations:
-        """As `recommend`, for at most REQUESTS_AT_ONCE histories that are encoded already.
+        """As `recommend`, for histories that are encoded already.
 
         Args:
-            requests: what is permitted; their histories are not read.
-            states: float [B, T, D], after each event.
-            lengths: int64 [B]: events of each history.
+            asked: at most REQUESTS_AT_ONCE questions.
             k: items asked for.
             num_beams: prefixes kept after each level, and dense candidates, at least k.
             deadline: as for `recommend`.
         """
         if self.mode is Mode.COMBINED:
-            union = self._scored_union(requests, states, lengths, num_beams, deadline)
+            union = self._scored_union(asked, num_beams, deadline)
             return mix(union, self.model.config.combination_weight, k)
         if self.mode is Mode.DENSE:
-            log_probs = self._dense_log_probs(states, lengths)
-            return select_top_k(log_probs, self._permitted(requests), k, self.name)
-        items, log_prob = self._beams(requests, states, lengths, num_beams, deadline)
+            log_probs = self._dense_log_probs(asked)
+            permitted = asked.requests.permitted(asked.tables.num_items)
+            return select_top_k(log_probs, permitted, k, self.name)
+        items, log_prob = self._beams(asked, num_beams, deadline)
         return Recommendations(item_index=items[:, :k], score=log_prob[:, :k], source=self.name)
 
     def _recommend(self, requests: RequestBatch, k: int, deadline: float | None) -> Recommendations:
-        states, lengths = self._encode(requests)
         num_beams = max(self.num_beams, k)
-        return self.rank(requests, states, lengths, k, num_beams=num_beams, deadline=deadline)
+        return self.rank(self._encode(requests), k, num_beams=num_beams, deadline=deadline)
 
-    def _permitted(self, requests: RequestBatch) -> Tensor | None:
-        return requests.permitted(self.model.config.num_items)
-
-    def _encode(self, requests: RequestBatch) -> tuple[Tensor, Tensor]:
-        """States [B, T, D] of the windows and the number of events in each, int64 [B]."""
+    def _encode(self, requests: RequestBatch) -> EncodedRequests:
+        tables = self.tables
+        if requests.allowed is not None and requests.allowed.shape[1] < tables.num_items:
+            # A filter made before an item came does not allow it.
+            later = (0, tables.num_items - requests.allowed.shape[1])
+            requests = replace(requests, allowed=F.pad(requests.allowed, later))
         if self.states is not None:
-            state = self.encoded(requests)
-            return state.states, state.lengths.to(self.model.device)
+            return EncodedRequests.of(requests, tables, self.read_histories(requests, tables))
         window = cut_to_window(requests.item_index, self.model.config.history)
         window = window.to(self.model.device)
-        return self.model.encode(self.tables, window), (window != NO_ITEM).sum(1)
+        return EncodedRequests(
+            requests=requests,
+            tables=tables,
+            states=self.model.encode(tables, window),
+            lengths=(window != NO_ITEM).sum(1),
+        )
 
-    def _dense_log_probs(self, states: Tensor, lengths: Tensor) -> Tensor:
-        last = self.model.last_states(states, lengths)
-        logits = self.model.dense_logits(self.tables, last)
+    def _dense_log_probs(self, asked: EncodedRequests) -> Tensor:
+        last = self.model.last_states(asked.states, asked.lengths)
+        logits = self.model.dense_logits(asked.tables, last)
+        if asked.tables.gone is not None:
+            logits = logits.masked_fill(asked.tables.gone, -torch.inf)
         return F.log_softmax(logits.float(), dim=-1).cpu()  # [B, N]
 
     def _beams(
-        self,
-        requests: RequestBatch,
-        states: Tensor,
-        lengths: Tensor,
-        num_beams: int,
-        deadline: float | None,
+        self, asked: EncodedRequests, num_beams: int, deadline: float | None
     ) -> tuple[Tensor, Tensor]:
-        index = self.model.index
+        index, requests = asked.tables.index, asked.requests
+        filters = self._filters
+        if filters.index is not index:
+            filters = self._filters = FilterCache(index)
         beams = beam_search(
-            GeneratorDecoder(self.model, self.tables, states, lengths),
+            GeneratorDecoder(self.model, asked.tables, asked.states, asked.lengths),
             index,
             num_requests=len(requests),
             num_beams=num_beams,
@@ -206,42 +241,39 @@ class GeneratorSource:
                 len(requests),
                 allowed=requests.allowed,
                 excluded=requests.excluded,
-                filters=self.filters,
+                filters=filters,
             ),
             deadline=deadline,
         )
         return beams.item_index.cpu(), beams.log_prob.cpu()
 
     def _scored_union(
-        self,
-        requests: RequestBatch,
-        states: Tensor,
-        lengths: Tensor,
-        size: int,
-        deadline: float | None,
+        self, asked: EncodedRequests, size: int, deadline: float | None
     ) -> ScoredUnion:
-        found, generative = self._beams(requests, states, lengths, size, deadline)
+        found, generative = self._beams(asked, size, deadline)
         if deadline is not None and time.perf_counter() > deadline:
             raise DeadlineExceededError("combined stopped before the dense candidates were scored")
-        dense = self._dense_log_probs(states, lengths)
-        best = select_top_k(dense, self._permitted(requests), size, self.name).item_index
+        dense = self._dense_log_probs(asked)
+        permitted = asked.requests.permitted(asked.tables.num_items)
+        best = select_top_k(dense, permitted, size, self.name).item_index
         known = (best[:, :, None] == found[:, None]).any(-1)
         best = best.masked_fill(known, NO_ITEM)
         items = torch.cat([found, best], dim=1)
         return ScoredUnion(
             item_index=items,
-            generative=torch.cat([generative, self._path_scores(states, lengths, best)], dim=1),
+            generative=torch.cat([generative, self._path_scores(asked, best)], dim=1),
             dense=dense.gather(1, items.clamp(min=0)),
         )
 
-    def _path_scores(self, states: Tensor, lengths: Tensor, items: Tensor) -> Tensor:
+    def _path_scores(self, asked: EncodedRequests, items: Tensor) -> Tensor:
         """float32 [B, C]: log p of the Semantic IDs of given items."""
-        model, safe = self.model, items.clamp(min=0).to(states.device)
+        model, states, lengths = self.model, asked.states, asked.lengths
+        safe = items.clamp(min=0).to(states.device)
         memory, seen = model.decoder_memory(states, lengths)
         starts = model.last_states(states, lengths)[:, None].expand(-1, safe.shape[1], -1)
-        decoded = model.decode_paths(self.tables, starts, memory, seen[:, None], safe)
+        decoded = model.decode_paths(asked.tables, starts, memory, seen[:, None], safe)
         queries = model.queries(decoded).flatten(0, 1)  # [B * C, L, D]
-        steps = model.path_log_probs(self.tables, queries, safe.flatten())
+        steps = model.path_log_probs(asked.tables, queries, safe.flatten())
         log_probs: Tensor = steps.sum(-1).view_as(safe).float().cpu()
         return log_probs
 
@@ -255,24 +287,11 @@ def mix(union: ScoredUnion, weight: float, k: int) -> Recommendations:
         k: items asked for; at most C of them exist.
     """
     score = weight * union.generative + (1 - weight) * union.dense
-    score = score.masked_fill(union.item_index == NO_ITEM, -torch.inf)
-    best = descending_keys(score, union.item_index).topk(min(k, score.shape[1]), dim=1).indices
-    return Recommendations(
-        item_index=union.item_index.gather(1, best),
-        score=score.gather(1, best),
-        source=str(Mode.COMBINED),
+    there = union.item_index != NO_ITEM
+    score, best = beam_select(
+        score.masked_fill(~there, -torch.inf),
+        union.item_index.clamp(min=0),
+        min(k, score.shape[1]),
     )
-
-
-def _encoder(
-    model: GenerativeRecommender, tables: ItemTables | None, states: UserStates | None
-) -> HistoryEncoder:
-    """That of `states`, if it is of this model and these tables; one made for them otherwise."""
-    if states is None:
-        return HistoryEncoder(model, model.item_tables() if tables is None else tables)
-    theirs = states.encoder
-    if theirs.model is not model or (tables is not None and tables is not theirs.tables):
-        raise InputError(
-            "these states are of another model or of other tables; make UserStates for this one"
-        )
-    return theirs
+    items = union.item_index.gather(1, best).masked_fill(score == -torch.inf, NO_ITEM)
+    return Recommendations(item_index=items, score=score, source=str(Mode.COMBINED))

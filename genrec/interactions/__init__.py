@@ -18,7 +18,6 @@ from genrec.interactions.requests import (
     Recommendations,
     RequestBatch,
     Source,
-    descending_keys,
     select_top_k,
 )
 from genrec.interactions.splits import EvaluationSet, Protocol, Split, split_histories
@@ -47,7 +46,6 @@ __all__ = [
     "Split",
     "TimeUnit",
     "check_log",
-    "descending_keys",
     "describe",
     "description_table",
     "import_interactions",

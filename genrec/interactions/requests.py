@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from genrec.interactions.histories import UNKNOWN_TIME, Histories
+from genrec.kernels import beam_select
 
 __all__ = [
     "NO_ITEM",
     "Recommendations",
     "RequestBatch",
     "Source",
-    "descending_keys",
     "select_top_k",
 ]
 
@@ -162,28 +162,7 @@ def select_top_k(scores: Tensor, permitted: Tensor | None, k: int, source: str) 
     scores = scores.float()
     if permitted is not None:
         scores = scores.masked_fill(~permitted, -torch.inf)
-    k_found = min(k, scores.shape[1])
     columns = torch.arange(scores.shape[1], device=scores.device)
-    keys = descending_keys(scores, columns)
-    chosen = keys.topk(k_found, dim=1).indices  # [B, k]
-    score = scores.gather(1, chosen)
+    score, chosen = beam_select(scores, columns, k)
     item_index = chosen.masked_fill(score == -torch.inf, NO_ITEM)
-    if k_found < k:
-        pad = (0, k - k_found)
-        item_index = torch.nn.functional.pad(item_index, pad, value=NO_ITEM)
-        score = torch.nn.functional.pad(score, pad, value=-torch.inf)
     return Recommendations(item_index=item_index, score=score, source=source)
-
-
-def descending_keys(scores: Tensor, index: Tensor) -> Tensor:
-    """int64 keys that order as the scores do and, among equal scores, put low indices first.
-
-    A top-k over these keys is exact and the same on every device, which one over scores is not.
-
-    Args:
-        scores: float32.
-        index: int64 below 2^31, of a shape that broadcasts to the scores'; unique where scores tie.
-    """
-    bits = (scores + 0.0).contiguous().view(torch.int32).long()  # + 0.0 turns -0.0 into 0.0
-    ordered = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
-    return (ordered << 32) - index

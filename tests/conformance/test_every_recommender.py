@@ -18,6 +18,8 @@ from genrec.funnel import (
     load_sources,
     make_funnel,
 )
+from genrec.funnel.sources import make_slates
+from genrec.generator import Mode, SlateConfig
 from genrec.interactions import (
     NO_ITEM,
     Histories,
@@ -34,6 +36,7 @@ UNDER_TEST = (
     *METHODS,
     "last_resort",
     *(f"funnel over {name}" for name in FUNNELS_OVER),
+    *(f"slates by {mode}" for mode in Mode),
     "recommender",
 )
 HISTORIES = [[3, 4], [], [7], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11], [5] * 70, [1, 0, 1]]
@@ -82,8 +85,9 @@ def every_recommender(tiny_run: Path, dataset: InteractionDataset) -> dict[str, 
     funnels = {
         f"funnel over {name}": make_funnel(sources, name, last_resort) for name in FUNNELS_OVER
     }
+    slates = {f"slates by {mode}": make_slates(sources[mode], SlateConfig()) for mode in Mode}
     face = ThroughTheFace(Recommender(dataset, sources))
-    return {**sources, "last_resort": last_resort, **funnels, "recommender": face}
+    return {**sources, "last_resort": last_resort, **funnels, **slates, "recommender": face}
 
 
 @pytest.fixture(params=UNDER_TEST)

@@ -9,55 +9,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
-from genrec.decoding import Edges, Eligibility, PrefixIndex, beam_search
-from genrec.errors import DeadlineExceededError
+from genrec.decoding import Eligibility, PrefixIndex, beam_recall, beam_search
+from genrec.errors import DeadlineExceededError, InputError
 from genrec.interactions import NO_ITEM
-
-
-class TableDecoder:
-    """Gives every node of every request a fixed logit; knows the truth about every item."""
-
-    def __init__(self, index: PrefixIndex, logits: list[Tensor]) -> None:
-        self.index, self.logits = index, logits  # per level: float [B, nodes]
-        self.beams = 1
-        self.reached: list[Tensor] = []
-
-    def score_children(self, level: int, edges: Edges) -> Tensor:
-        request = edges.row // self.beams
-        logits = self.logits[level][request, edges.child].masked_fill(~edges.is_child, -torch.inf)
-        total = torch.zeros(edges.degree.numel()).index_add(0, edges.row, logits.exp())
-        return torch.where(edges.is_child, logits - total.log()[edges.row], 7.0)
-
-    def advance(self, level: int, parents: Tensor, nodes: Tensor) -> None:
-        self.beams = nodes.shape[1]
-        self.reached.append(nodes)
-
-    def all_items(self) -> Tensor:
-        """float [B, N]: the log-probability of every item, by walking its path."""
-        total = torch.zeros(self.logits[0].shape[0], self.index.num_items)
-        for level, logits in enumerate(self.logits):
-            starts = self.index.first_child[level]
-            log_probs = torch.cat(
-                [
-                    logits[:, a:b].log_softmax(1)
-                    for a, b in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)
-                ],
-                dim=1,
-            )
-            total += log_probs[:, self.index.path_of(torch.arange(self.index.num_items))[:, level]]
-        return total
-
-
-def make_decoder(seed: int, num_requests: int, num_items: int = 40) -> TableDecoder:
-    random = np.random.default_rng(seed)
-    codes = np.unique(random.integers(0, 4, (num_items, 3)), axis=0).astype(np.uint16)
-    index = PrefixIndex(codes)
-    generator = torch.Generator().manual_seed(seed)
-    return TableDecoder(
-        index, [torch.randn(num_requests, n, generator=generator) for n in index.num_nodes]
-    )
+from tests.decoding.stubs import TableDecoder, make_decoder
 
 
 @settings(max_examples=60, deadline=None)
@@ -142,3 +98,27 @@ def test_a_deadline_in_the_past_stops_the_search() -> None:
             num_beams=2,
             deadline=time.perf_counter() - 1,
         )
+
+
+def test_beam_recall_is_the_share_of_the_best_that_was_found() -> None:
+    exact = torch.tensor([[5, 6, 7, 8], [1, 2, NO_ITEM, NO_ITEM], [NO_ITEM] * 4])
+    found = torch.tensor([[6, 9, 5, 7], [2, NO_ITEM, NO_ITEM, 1], [NO_ITEM] * 4])
+    torch.testing.assert_close(beam_recall(found, exact, 3), torch.tensor([2 / 3, 1 / 2, 0.0]))
+
+
+def test_beams_may_widen_level_by_level_up_to_all_prefixes() -> None:
+    decoder = make_decoder(6, 3)
+    index = decoder.index
+    exact = beam_search(decoder, index, num_requests=3, num_beams=index.num_nodes)
+    scores, order = decoder.all_items().sort(dim=1, descending=True)
+    assert torch.equal(exact.item_index, order)
+    torch.testing.assert_close(exact.log_prob, scores)
+    narrow = beam_search(decoder, index, num_requests=3, num_beams=[1, 2, 3])
+    assert narrow.item_index.shape == (3, 3)
+
+
+@pytest.mark.parametrize("num_beams", [0, [1, 2], [1, 0, 1]])
+def test_widths_that_are_no_widths_are_refused(num_beams: int | list[int]) -> None:
+    decoder = make_decoder(6, 1)
+    with pytest.raises(InputError, match="num_beams must be at least 1"):
+        beam_search(decoder, decoder.index, num_requests=1, num_beams=num_beams)

@@ -12,7 +12,15 @@ import pytest
 import genrec
 from genrec.__main__ import main as genrec_command
 from genrec.errors import ArtifactError, ArtifactMissingError, InputError
-from genrec.funnel import METHODS, Recommender, has_refit, load_sources, recommend_file
+from genrec.funnel import (
+    METHODS,
+    Question,
+    Recommender,
+    has_refit,
+    load_sources,
+    recommend_file,
+)
+from genrec.generator import PrefixLimit, SlateConfig, load_generator
 from genrec.interactions import InteractionDataset
 
 
@@ -146,6 +154,41 @@ def test_a_file_of_people_is_answered_from_a_run(
     assert rows["item_id"].to_list()[:3] == expected
 
 
+def test_a_recommender_makes_slates_under_its_limit(
+    tiny_run: Path, recommender: Recommender
+) -> None:
+    limit = PrefixLimit(levels=1, items=1)
+    slates = recommender.using(method="generative", slate=SlateConfig(prefix_limit=limit))
+    items = slates.recommend(["i10", "i11"], k=4)
+    assert [item.served_by for item in items] == ["generative_slate"] * 4
+    generator = load_generator(tiny_run / "generator")
+    shown = recommender.dataset.catalogue.index(item.item_id for item in items)
+    assert len(set(generator.codes[shown, 0].tolist())) == 4
+    assert slates.using(repeats="allow").recommend([], k=1)[0].served_by == "generative_slate"
+    assert recommender.recommend([], k=1)[0].served_by == "combined"
+
+
+def test_a_slate_that_cannot_be_in_time_gives_way_to_a_list(recommender: Recommender) -> None:
+    slates = recommender.using(slate=SlateConfig())
+    in_time = slates.answer(Question(history=["i10"]), budget_ms=60_000)
+    hurried = slates.answer(Question(history=["i10"]), budget_ms=0.01)
+    assert in_time.served_by == "combined_slate"
+    assert hurried.served_by != "combined_slate"
+    assert len(hurried.items) == len(in_time.items) == 10
+
+
+def test_a_file_of_lists_is_not_up_to_date_for_slates(
+    recommender: Recommender, tmp_path: Path
+) -> None:
+    histories, out = tmp_path / "histories.csv", tmp_path / "out.parquet"
+    histories.write_text("user_id,item_id,position\nnew,i10,0\n")
+    slates = recommender.using(slate=SlateConfig())
+    recommend_file(recommender, histories, out, k=3)
+    assert not recommend_file(slates, histories, out, k=3).up_to_date
+    assert recommend_file(slates, histories, out, k=3).up_to_date
+    assert set(pl.read_parquet(out)["served_by"]) == {"combined_slate"}
+
+
 def _command(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     capsys.readouterr()
     genrec_command(["recommend", *words])
@@ -172,6 +215,14 @@ def test_the_command_prints_a_table_for_people(
     assert "of series" in text
     assert "served by dense" in text
     assert "training part of the data" in text
+
+
+def test_the_command_makes_slates(tiny_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--run", str(tiny_run), "--history", "i10,i11", "-k", "4", "--slate", "--json")
+    tree = json.loads(_command(capsys, *words))
+    assert tree["served_by"] == "combined_slate"
+    assert len({item["item_id"] for item in tree["items"]}) == 4
+    assert tree["total_ms"] >= tree["stage_ms"]["combined_slate"] > 0
 
 
 def test_the_command_takes_a_json_history_and_a_budget(
@@ -202,6 +253,7 @@ def test_the_command_answers_a_file_and_then_finds_it_up_to_date(
         ["--histories", "f.csv", "--out", "o.parquet", "--budget-ms", "5"],
         ["--history", "[1,"],
         ["--history", "i1", "--method", "magic"],
+        ["--history", "i1", "--method", "popularity", "--slate"],
         ["--history", "i1", "-k", "0"],
         ["--history", "i1", "--repeats", "perhaps"],
         ["--user", "nobody"],

@@ -1,4 +1,4 @@
-"""Runs Triton kernels where there is no GPU: on the interpreter, in a process of its own."""
+"""Runs Triton kernels where there is no GPU, on the interpreter, and compiles them for one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-Result = TypeVar("Result", Tensor, tuple[Tensor, Tensor])
+from tests.kernels.ptx import ptx_of
+
+Result = TypeVar("Result", Tensor, tuple[Tensor, Tensor], tuple[Tensor, Tensor, Tensor])
 
 
 class RunKernel(Protocol):
@@ -21,6 +23,27 @@ class RunKernel(Protocol):
         self, function: Callable[..., Result], *tensors: Tensor, **options: object
     ) -> Result:
         """What `function(*tensors, **options)` gives."""
+
+
+class CompileKernel(Protocol):
+    """Compiles a kernel for an H100, with or without one."""
+
+    def __call__(
+        self, module: str, kernel: str, signature: dict[str, str], constants: dict[str, object]
+    ) -> str:
+        """See `ptx_of`."""
+
+
+@pytest.fixture(scope="session")
+def compile_for_sm_90(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CompileKernel]:
+    """In a process of its own, where Triton compiles whatever the other tests do."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=1, mp_context=spawn) as pool:
+        with pytest.MonkeyPatch.context() as environment:
+            environment.delenv("TRITON_INTERPRET", raising=False)
+            environment.setenv("TRITON_CACHE_DIR", str(tmp_path_factory.mktemp("triton")))
+            pool.submit(int).result()
+        yield lambda *arguments: pool.submit(ptx_of, *arguments).result()
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +67,11 @@ def run_kernel() -> Iterator[RunKernel]:
 
 
 def _run_on_gpu(function: Callable[..., Result], *tensors: Tensor, **options: object) -> Result:
-    found = function(*(tensor.cuda() for tensor in tensors), **options)
+    moved = {
+        name: option.cuda() if isinstance(option, Tensor) else option
+        for name, option in options.items()
+    }
+    found = function(*(tensor.cuda() for tensor in tensors), **moved)
     return cast("Result", _on_cpu(found))
 
 

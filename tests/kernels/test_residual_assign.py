@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
@@ -18,34 +14,16 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from genrec.errors import InputError
-from genrec.kernels import residual_assign
-from genrec.kernels.residual_assign import Backend
+from genrec.kernels import Backend, residual_assign
 from genrec.kernels.residual_assign.reference import residual_assign_reference
 from genrec.kernels.residual_assign.torch_kernel import BLOCK_FLOATS, FEWEST_ROWS, propose_torch
 from genrec.kernels.residual_assign.triton_kernel import BLOCK_SIZES, propose_triton
-from tests.kernels.conftest import RunKernel
+from tests.kernels.conftest import CompileKernel, RunKernel
 
 Assign = Callable[[Tensor, Tensor], Tensor]
 
-ROOT = Path(__file__).parents[2]
 BLOCK_N, BLOCK_K, BLOCK_D = BLOCK_SIZES.values()
 RELATIVE_TOLERANCE = 1e-5  # of two squared distances, float32
-
-COMPILE = """
-import triton
-from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource
-from genrec.kernels.residual_assign.triton_kernel import BLOCK_SIZES, nearest_code_kernel
-
-floats = dict.fromkeys(("residual_ptr", "codebook_ptr", "square_norms_ptr", "gap_ptr"), "*fp32")
-sizes = dict.fromkeys(("num_items", "num_codes", "width"), "i32")
-source = ASTSource(
-    nearest_code_kernel,
-    {**floats, "nearest_ptr": "*i64", **sizes, **dict.fromkeys(BLOCK_SIZES, "constexpr")},
-    constexprs=BLOCK_SIZES,
-)
-print(triton.compile(source, target=GPUTarget("cuda", 90, 32)).asm["ptx"])
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -329,16 +307,13 @@ def test_a_device_without_an_implementation_is_refused_not_replaced() -> None:
         residual_assign(torch.zeros(3, 4, device="meta"), torch.zeros(2, 8, 4, device="meta"))
 
 
-def test_the_kernel_compiles_for_sm_90_without_a_gpu(tmp_path: Path) -> None:
-    environment = {**os.environ, "TRITON_CACHE_DIR": str(tmp_path)}
-    environment.pop("TRITON_INTERPRET", None)
-    answer = subprocess.run(
-        [sys.executable, "-c", COMPILE],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
+def test_the_kernel_compiles_for_sm_90_without_a_gpu(compile_for_sm_90: CompileKernel) -> None:
+    floats = dict.fromkeys(("residual_ptr", "codebook_ptr", "square_norms_ptr", "gap_ptr"), "*fp32")
+    sizes = dict.fromkeys(("num_items", "num_codes", "width"), "i32")
+    ptx = compile_for_sm_90(
+        "genrec.kernels.residual_assign.triton_kernel",
+        "nearest_code_kernel",
+        {**floats, "nearest_ptr": "*i64", **sizes},
+        {**BLOCK_SIZES},
     )
-    assert answer.returncode == 0, answer.stderr
-    assert ".target sm_90" in answer.stdout
+    assert ".target sm_90" in ptx

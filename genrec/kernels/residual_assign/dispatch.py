@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 import torch
 from torch import Tensor
 
-from genrec.errors import InputError, MissingDependencyError
+from genrec.errors import InputError
+from genrec.kernels.backend import Backend, choose_backend
 from genrec.kernels.residual_assign.torch_kernel import residual_assign_torch
 
-__all__ = ["Backend", "residual_assign"]
-
-
-class Backend(StrEnum):
-    """Which implementation runs."""
-
-    TORCH = "torch"
-    TRITON = "triton"
+__all__ = ["residual_assign"]
 
 
 def residual_assign(
@@ -44,27 +36,11 @@ def residual_assign(
     """
     _check(vectors, codebooks)
     vectors, codebooks = vectors.detach(), codebooks.detach()
-    if backend is None:
-        backend = _backend_of(vectors.device)
-    if backend is Backend.TORCH:
+    if choose_backend("residual_assign", vectors.device, backend) is Backend.TORCH:
         return residual_assign_torch(vectors, codebooks)
-    try:
-        from genrec.kernels.residual_assign.triton_kernel import residual_assign_triton
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError(
-            "codes on a GPU are assigned by Triton, which is not installed: pip install triton, "
-            "or move the tensors to the CPU"
-        ) from error
+    from genrec.kernels.residual_assign.triton_kernel import residual_assign_triton
+
     return residual_assign_triton(vectors, codebooks)
-
-
-def _backend_of(device: torch.device) -> Backend:
-    match device.type:
-        case "cuda":
-            return Backend.TRITON
-        case "cpu":
-            return Backend.TORCH
-    raise InputError(f"residual_assign runs on cpu and cuda, not {device.type}; move the tensors")
 
 
 def _check(vectors: Tensor, codebooks: Tensor) -> None:

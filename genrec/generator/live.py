@@ -1,0 +1,214 @@
+"""The catalogue of a generator that answers while items come and go.
+
+A new item is scored from its codes and its content, as one that nobody has used. Its path's node
+vectors are made anew, as a catalogue built with it would have them: every change costs L vectors,
+and every answer is given from one state of the catalogue, whole.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from genrec.decoding import GrownIndex, PrefixIndex
+from genrec.errors import InputError
+from genrec.generator.items import ItemTables, node_sums, unit_content
+from genrec.generator.model import GenerativeRecommender
+
+__all__ = ["LiveCatalogue"]
+
+DEFAULT_ROOM = 1024
+
+
+@dataclass(frozen=True)
+class _Change:
+    """One item that came, or went."""
+
+    item: int
+    codes: Tensor | None
+    """int64 [L] of one that came."""
+
+
+class LiveCatalogue:
+    """Items and nodes of a trained model, and those that came later; safe to share between threads.
+
+    `tables` is what answers are given from: it is replaced as one, never changed. A
+    `GeneratorSource` made with this catalogue takes what stands there when a request comes.
+
+    Args:
+        model: trained; its own catalogue stays as it is.
+        room: vectors of each table that are kept free; where they run out, the tables are copied to
+            larger ones.
+    """
+
+    def __init__(self, model: GenerativeRecommender, *, room: int = DEFAULT_ROOM) -> None:
+        self._model, self._room = model, max(room, 1)
+        self._lock = threading.Lock()
+        self._log: list[_Change] = []
+        with torch.inference_mode():
+            tables = model.item_tables()
+            self._items = _Rows(tables.items, self._room)
+            self._directions = _Rows(tables.directions, self._room)
+            self._gone: Tensor | None = None
+            self._build_on(tables.index, tables.index.num_items)
+            self._publish()
+
+    @property
+    def tables(self) -> ItemTables:
+        """The present state."""
+        return self._tables
+
+    @property
+    def num_changes(self) -> int:
+        """Items that came or went since the last compaction."""
+        return len(self._log)
+
+    @torch.inference_mode()
+    def add(
+        self, codes: npt.NDArray[np.integer], content: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.int64]:
+        """New items; the next request may be answered with them.
+
+        Args:
+            codes: integers [n, L], no other item's: what `SemanticIdStore.add` gave them.
+            content: float32 [n, content_width]: content embeddings, as the model was trained on.
+
+        Returns:
+            int64 [n]: their item_index, one behind the other.
+
+        Raises:
+            InputError: codes or content of another shape, or codes that are taken; the items before
+                are in, those from there on are not.
+        """
+        config = self._model.config
+        if codes.shape[1:] != (config.num_levels,) or content.shape != (
+            len(codes),
+            config.content_width,
+        ):
+            raise InputError(
+                f"codes must be [n, {config.num_levels}] and content [n, {config.content_width}], "
+                f"got {list(codes.shape)} and {list(content.shape)}"
+            )
+        device = self._model.device
+        rows = torch.from_numpy(codes.astype(np.int64)).to(device)
+        unit = unit_content(torch.from_numpy(content).to(device), self._model.content_centre)
+        vectors = self._model.item_encoder.shared(rows, unit)
+        added: list[int] = []
+        with self._lock:
+            try:
+                for row, vector in zip(rows, vectors, strict=True):
+                    change = _Change(self._index.num_items, row)
+                    direction = F.normalize(vector, dim=-1)
+                    self._apply(change, direction)
+                    self._items[change.item] = vector
+                    self._directions[change.item] = direction
+                    added.append(change.item)
+            finally:
+                self._publish()
+        return np.array(added, dtype=np.int64)
+
+    @torch.inference_mode()
+    def remove(self, item_index: npt.NDArray[np.integer]) -> None:
+        """Items that no answer shall hold any more; histories may still have them.
+
+        Raises:
+            InputError: there is no such item; those before it are gone, the others are not.
+        """
+        gone: list[int] = []
+        with self._lock:
+            try:
+                for item in item_index.tolist():
+                    self._apply(_Change(item, None), -self._directions[item])
+                    gone.append(item)
+            finally:
+                self._forget(gone)
+                self._publish()
+
+    @torch.inference_mode()
+    def compact(self) -> None:
+        """Builds the index anew from what is in it, and takes it up; no answer changes.
+
+        Answering and changing go on meanwhile. Call it when `num_changes` has grown to some
+        thousands, from a thread of its own where changes must not wait for it.
+        """
+        with self._lock:
+            before, num_before = self._index, len(self._log)
+        base = before.compacted()
+        sums = node_sums(self._directions.values, base)
+        with self._lock:
+            since, self._log = self._log[num_before:], []
+            self._build_on(base, before.num_items, sums)
+            for change in since:
+                direction = self._directions[change.item]
+                self._apply(change, -direction if change.codes is None else direction)
+            self._publish()
+
+    def _build_on(
+        self, base: PrefixIndex, num_items: int, sums: list[Tensor] | None = None
+    ) -> None:
+        """Begins with this index and its node vectors."""
+        if sums is None:
+            sums = node_sums(self._directions.values, base)
+        self._index = GrownIndex.on(base, num_items)
+        self._lengths = [_Rows(each.norm(dim=-1), self._room) for each in sums]
+        self._nodes = [_Rows(F.normalize(each, dim=-1), self._room) for each in sums]
+
+    def _apply(self, change: _Change, delta: Tensor) -> None:
+        """Changes the index; every new node's vector is what the old one summed up, and `delta`."""
+        if change.codes is None:
+            path = self._index.remove(change.item)
+        else:
+            path = self._index.add(change.codes)
+        self._index = path.index
+        self._log.append(change)
+        for level, (old, new) in enumerate(zip(path.before, path.after, strict=True)):
+            if new is not None:
+                total = delta
+                if old is not None:
+                    total = total + self._nodes[level][old] * self._lengths[level][old]
+                self._nodes[level][new] = F.normalize(total, dim=-1)
+                self._lengths[level][new] = total.norm(dim=-1)
+
+    def _forget(self, items: list[int]) -> None:
+        """Marks items as gone, in a copy: a request may be reading the marks."""
+        marks = torch.zeros(self._index.num_items, dtype=torch.bool, device=self._model.device)
+        if self._gone is not None:
+            marks[: len(self._gone)] = self._gone
+        marks[items] = True
+        self._gone = marks
+
+    def _publish(self) -> None:
+        num_items = self._index.num_items
+        self._tables = ItemTables(
+            items=self._items.values[:num_items],
+            directions=self._directions.values[:num_items],
+            nodes=[
+                rows.values[:size]
+                for rows, size in zip(self._nodes, self._index.num_nodes, strict=True)
+            ],
+            index=self._index,
+            gone=None
+            if self._gone is None
+            else F.pad(self._gone, (0, num_items - len(self._gone))),
+        )
+
+
+class _Rows:
+    """A table with room behind its rows; a row that was written once is not written again."""
+
+    def __init__(self, values: Tensor, room: int) -> None:
+        self.values = torch.cat([values, values.new_zeros(room, *values.shape[1:])])
+
+    def __getitem__(self, row: int) -> Tensor:
+        return self.values[row]
+
+    def __setitem__(self, row: int, values: Tensor) -> None:
+        if row >= len(self.values):
+            self.values = torch.cat([self.values, torch.zeros_like(self.values)])
+        self.values[row] = values

@@ -1,0 +1,7 @@
+"""The faithful TIGER, a control: transformers' own T5, L tokens an item, behind our beam search."""
+
+from genrec.generator.tiger.adapter import T5Decoder
+from genrec.generator.tiger.shape import TigerShape, tiger_t5
+from genrec.generator.tiger.weights import T5Weights
+
+__all__ = ["T5Decoder", "T5Weights", "TigerShape", "tiger_t5"]

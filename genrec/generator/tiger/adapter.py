@@ -1,0 +1,133 @@
+"""T5 behind the beam search: keeps the `Decoder` protocol for one batch of histories."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from genrec.decoding import Edges, PrefixIndex
+from genrec.errors import InputError
+from genrec.generator.tiger.shape import PAD
+from genrec.generator.tiger.weights import BlockWeights, T5Weights
+from genrec.kernels import beam_self_attention
+
+__all__ = ["T5Decoder"]
+
+
+class T5Decoder:
+    """Steps through the levels; a child's score is T5's log-probability of its token.
+
+    The softmax runs over the whole vocabulary, as in `generate`: the scores of a beam's children
+    sum to less than one in probability, for T5 spends the rest on tokens that lead to no item. The
+    history's keys are projected once and shared by all beams, which are query rows of one
+    attention. A step's own keys are written once and never move: which of them belong to a beam
+    says a table of ancestors.
+
+    Args:
+        weights: of the model.
+        index: the catalogue, whose codes fit the model's codebooks.
+        tokens: int64 [B, P]: the `TigerShape.tokens` of each history, item by item; PAD behind the
+            end.
+
+    Raises:
+        InputError: a history has no token.
+    """
+
+    def __init__(self, weights: T5Weights, index: PrefixIndex, tokens: Tensor) -> None:
+        self.weights, self.index = weights, index
+        self.first_tokens = weights.shape.first_tokens
+        self.batch = tokens.shape[0]
+        self.unseen = _unseen(tokens)
+        states = weights.encode(tokens, self.unseen)
+        self.memory = [self._project(states, matrix) for matrix in weights.memory_input]
+        self.ancestors = tokens.new_zeros(self.batch, 1, 1)  # [B, M, S]
+        self.cache = self._new_cache(1)
+        self._decode(tokens.new_full((self.batch, 1), weights.start_token))
+
+    def score_children(self, level: int, edges: Edges) -> Tensor:
+        """float32 [E]: see `Decoder`."""
+        tokens = self.index.codes_at(level, edges.child) + self.first_tokens[level]
+        return self.log_probs[edges.row, tokens]
+
+    def advance(self, level: int, parents: Tensor, nodes: Tensor) -> None:
+        """See `Decoder`."""
+        num_beams = nodes.shape[1]
+        written = self.cache.shape[3]
+        if num_beams > written:
+            cache, self.cache = self.cache, self._new_cache(num_beams)
+            self.cache[:, :, :, :written] = cache
+        own = torch.arange(num_beams, device=nodes.device).expand(self.batch, -1)
+        inherited = self.ancestors.flatten(0, 1)[parents]  # [B, M, S]
+        self.ancestors = torch.cat([inherited, own[..., None]], dim=-1)
+        self._decode(self.index.codes_at(level, nodes) + self.first_tokens[level])
+
+    def _decode(self, tokens: Tensor) -> None:
+        """Sets `log_probs` [B * M, V] for beams whose last token is `tokens` [B, M]."""
+        weights = self.weights
+        hidden = F.embedding(tokens.flatten(), weights.embeddings)  # [B * M, D]
+        for depth, block in enumerate(weights.decoder_blocks):
+            self._attend_prefix(hidden, depth, block)
+            self._attend_history(hidden, depth, block)
+            weights.feed_forward(hidden, block)
+        self.log_probs = torch.mm(weights.normalise(hidden), weights.head).log_softmax(-1)
+
+    def _attend_prefix(self, hidden: Tensor, depth: int, block: BlockWeights) -> None:
+        """Adds the attention to the beam's own tokens to `hidden` [B * M, D], in place."""
+        num_beams, steps = self.ancestors.shape[1:]
+        projected = torch.mm(self.weights.normalise(hidden), block.self_input)
+        heads = projected.view(self.batch, num_beams, 3, self.weights.num_heads, -1)
+        self.cache[depth, :, steps - 1, :num_beams] = heads[:, :, 1:]
+        if steps == 1:
+            attended = heads[:, :, 2]  # the softmax over one key is 1
+        else:
+            keys, values = self.cache[depth, :, :steps].unbind(3)  # [B, S, W, H, d]
+            attended = beam_self_attention(
+                heads[:, :, 0],
+                keys,
+                values,
+                self.ancestors,
+                scale=1.0,
+                bias=self.weights.decoder_biases[steps - 1],
+            )
+        hidden.addmm_(attended.reshape(hidden.shape[0], -1), block.self_output)
+
+    def _attend_history(self, hidden: Tensor, depth: int, block: BlockWeights) -> None:
+        """Adds the attention to the encoder's states to `hidden` [B * M, D], in place."""
+        assert block.cross_query is not None
+        assert block.cross_output is not None
+        query = torch.mm(self.weights.normalise(hidden), block.cross_query)
+        key, value = self.memory[depth]
+        attended = F.scaled_dot_product_attention(
+            self._split(query), key, value, attn_mask=self.unseen, scale=1.0
+        )  # [B, H, M, d]
+        hidden.addmm_(attended.transpose(1, 2).reshape(hidden.shape[0], -1), block.cross_output)
+
+    def _project(self, states: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values of the history's states, each [B, H, P, d]."""
+        key, value = torch.mm(states.flatten(0, 1), matrix).chunk(2, dim=-1)
+        return self._split(key), self._split(value)
+
+    def _split(self, rows: Tensor) -> Tensor:
+        """[B, H, rows / B, d] of [rows, H * d]."""
+        heads = rows.view(self.batch, -1, self.weights.num_heads, self.weights.head_width)
+        return heads.transpose(1, 2)
+
+    def _new_cache(self, num_beams: int) -> Tensor:
+        """Room for the keys and values of all steps: [decoder blocks, B, L, W, 2, H, d]."""
+        weights = self.weights
+        steps = (len(weights.decoder_blocks), self.batch, weights.shape.num_levels)
+        return weights.embeddings.new_empty(
+            *steps, num_beams, 2, weights.num_heads, weights.head_width
+        )
+
+
+def _unseen(tokens: Tensor) -> Tensor | None:
+    """float [B, 1, 1, P]: -inf where there is padding, else 0; None where there is none at all."""
+    padding = tokens == PAD
+    if not padding.any():
+        return None
+    if padding.all(1).any():
+        raise InputError("a history has no token; T5 needs at least one item")
+    zero = torch.zeros(tokens.shape, device=tokens.device)
+    return zero.masked_fill(padding, -torch.inf)[:, None, None]

@@ -1,0 +1,184 @@
+"""T5's weights, packed for inference, and its encoder over them.
+
+Every matrix is kept as [in, out], the gains of a norm are multiplied into the matrix behind it, and
+matrices that read the same input stand side by side: fewer and faster products for the same result.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import T5ForConditionalGeneration
+
+from genrec.errors import InputError
+from genrec.generator.tiger.positions import position_bias
+from genrec.generator.tiger.shape import TigerShape
+
+__all__ = ["BlockWeights", "T5Weights"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockWeights:
+    """One block of the encoder or the decoder; H heads of width d, F = H * d."""
+
+    self_input: Tensor
+    """float [D, 3 * F]: queries, keys and values."""
+    self_output: Tensor
+    """float [F, D]."""
+    cross_query: Tensor | None
+    """float [D, F]; None in the encoder."""
+    cross_output: Tensor | None
+    """float [F, D]; None in the encoder."""
+    widen: Tensor
+    """float [D, feed-forward]."""
+    narrow: Tensor
+    """float [feed-forward, D]."""
+
+
+class T5Weights:
+    """A copy of a T5's weights; P is the number of input tokens, L for every item of a history.
+
+    Args:
+        model: with ReLU networks, as TIGER's; later changes of its weights are not seen.
+        shape: what its tokens mean.
+
+    Raises:
+        InputError: the model has gated feed-forward networks or another vocabulary.
+    """
+
+    @torch.no_grad()
+    def __init__(self, model: T5ForConditionalGeneration, shape: TigerShape) -> None:
+        config: Any = model.config  # its attributes depend on the release
+        if config.vocab_size != shape.vocabulary_size:
+            raise InputError(
+                f"the codebooks make {shape.vocabulary_size} tokens, the T5 has "
+                f"{config.vocab_size}; make it with tiger_t5"
+            )
+        if config.is_gated_act or config.dense_act_fn != "relu":
+            raise InputError(
+                f"T5's feed_forward_proj must be relu, as TIGER's, got {config.feed_forward_proj}"
+            )
+        self.shape = shape
+        self.num_heads, self.head_width = int(config.num_heads), int(config.d_kv)
+        self.width = int(config.d_model)
+        self.start_token = int(config.decoder_start_token_id)
+        self.max_distance = int(config.relative_attention_max_distance)
+        encoder: Any = model.encoder
+        decoder: Any = model.decoder
+        self.embeddings = model.shared.weight.detach()
+        """float [V, D]."""
+        self._epsilon = self.embeddings.new_tensor(config.layer_norm_epsilon)
+        self.encoder_blocks = [_pack(block) for block in encoder.block]
+        self.decoder_blocks = [_pack(block) for block in decoder.block]
+        self.encoder_gain: Tensor = encoder.final_layer_norm.weight.detach()
+        """float [D]."""
+        cross = [block.layer[1].EncDecAttention for block in decoder.block]
+        self.memory_input = [_side_by_side(each.k, each.v) for each in cross]
+        """One a block of the decoder, float [D, 2 * F]: keys and values of the history."""
+        scale = self.width**-0.5 if config.scale_decoder_outputs else 1.0
+        self.head = _side_by_side(model.lm_head, gain=decoder.final_layer_norm.weight * scale)
+        """float [D, V]."""
+        self._encoder_positions = _position_table(encoder)
+        self._encoder_bias = self._bias_between_inputs(0)
+        self.decoder_biases = self._bias_to_prefixes(_position_table(decoder))
+        """Per step, float [H, S]: of its query with the keys of the S steps up to itself."""
+
+    def normalise(self, hidden: Tensor) -> Tensor:
+        """`hidden` [R, D] by its root mean square; the gains stand in the matrices.
+
+        `F.rms_norm`, which is six operations on a CPU, in four.
+        """
+        length: Tensor = torch.linalg.vector_norm(hidden, dim=-1, keepdim=True)  # [R, 1]
+        mean_square = torch.addcmul(self._epsilon, length, length, value=1 / self.width)
+        normed: Tensor = hidden * mean_square.rsqrt_()
+        return normed
+
+    def encode(self, tokens: Tensor, unseen: Tensor | None = None) -> Tensor:
+        """float [B, P, D]: the encoder's states.
+
+        Args:
+            tokens: int64 [B, P].
+            unseen: float [B, 1, 1, P], 0 where the token may be seen, -inf where not; None where
+                all may.
+        """
+        batch, length = tokens.shape
+        bias = self.encoder_bias(length)[None]  # [1, H, P, P]
+        if unseen is not None:
+            bias = bias + unseen
+        hidden = F.embedding(tokens, self.embeddings).flatten(0, 1)  # [B * P, D]
+        for block in self.encoder_blocks:
+            projected = torch.mm(self.normalise(hidden), block.self_input)
+            heads = projected.view(batch, length, 3, self.num_heads, self.head_width)
+            query, key, value = heads.permute(2, 0, 3, 1, 4).unbind()
+            attended = F.scaled_dot_product_attention(
+                query, key, value, attn_mask=bias, scale=1.0
+            )  # [B, H, P, d]
+            hidden.addmm_(attended.transpose(1, 2).reshape(batch * length, -1), block.self_output)
+            self.feed_forward(hidden, block)
+        states = self.normalise(hidden) * self.encoder_gain
+        return states.view(batch, length, self.width)
+
+    def feed_forward(self, hidden: Tensor, block: BlockWeights) -> None:
+        """Adds the position-wise network to `hidden` [R, D], in place."""
+        inner = torch.mm(self.normalise(hidden), block.widen).relu_()
+        hidden.addmm_(inner, block.narrow)
+
+    def encoder_bias(self, length: int) -> Tensor:
+        """float [H, P, P]: the encoder's position bias; that of the longest history is kept."""
+        if length > self._encoder_bias.shape[1]:
+            self._encoder_bias = self._bias_between_inputs(length)
+        return self._encoder_bias[:, :length, :length]
+
+    def _bias_between_inputs(self, length: int) -> Tensor:
+        places = torch.arange(length, device=self.embeddings.device)
+        return position_bias(
+            self._encoder_positions,
+            places,
+            places,
+            both_ways=True,
+            max_distance=self.max_distance,
+        )
+
+    def _bias_to_prefixes(self, table: Tensor) -> list[Tensor]:
+        places = torch.arange(self.shape.num_levels, device=table.device)
+        bias = position_bias(
+            table, places, places, both_ways=False, max_distance=self.max_distance
+        )  # [H, L, L]
+        return [bias[:, step, : step + 1].contiguous() for step in places.tolist()]
+
+
+def _pack(block: Any) -> BlockWeights:
+    """One T5Block's matrices."""
+    attention, feed_forward = block.layer[0], block.layer[-1]
+    cross = block.layer[1] if len(block.layer) == 3 else None
+    own = attention.SelfAttention
+    return BlockWeights(
+        self_input=_side_by_side(own.q, own.k, own.v, gain=attention.layer_norm.weight),
+        self_output=_side_by_side(own.o),
+        cross_query=cross and _side_by_side(cross.EncDecAttention.q, gain=cross.layer_norm.weight),
+        cross_output=cross and _side_by_side(cross.EncDecAttention.o),
+        widen=_side_by_side(feed_forward.DenseReluDense.wi, gain=feed_forward.layer_norm.weight),
+        narrow=_side_by_side(feed_forward.DenseReluDense.wo),
+    )
+
+
+def _side_by_side(*linears: Any, gain: Tensor | None = None) -> Tensor:
+    """float [in, sum of out]: the matrices of linear maps that read the same input.
+
+    Args:
+        linears: without bias.
+        gain: float [in]: of the norm in front of them.
+    """
+    joined = torch.cat([linear.weight for linear in linears])  # [out, in]
+    joined = joined if gain is None else joined * gain
+    return joined.detach().T.contiguous()
+
+
+def _position_table(stack: Any) -> Tensor:
+    """float [buckets, H]: a stack's relative position biases, which stand in its first block."""
+    table: Tensor = stack.block[0].layer[0].SelfAttention.relative_attention_bias.weight
+    return table.detach()
