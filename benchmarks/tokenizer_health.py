@@ -22,29 +22,32 @@ from rich.table import Table
 
 from genrec import console
 from genrec.evaluation import describe_environment
-from genrec.semantic_ids import CodebookUpdate, RqVaeConfig, Whitening
+from genrec.semantic_ids import CodebookUpdate, ResidualKMeansConfig, RqVaeConfig, Whitening
 
-from .tokenizers import ARMS, NARROW_KMEANS, Arm, Subject
+from .tokenizers import ARMS, Arm, Subject
 
 app = console.program(__doc__)
 
-DEFAULT = ARMS["rqvae-two-tower"]
+DEFAULT, LEARNT = ARMS["rkmeans-two-tower"], ARMS["rqvae-two-tower"]
 TABLE_WIDTH = 140
 
 
 def variant(**changes: Any) -> Arm:
-    """The default with other settings of the RQ-VAE."""
-    return replace(DEFAULT, config=replace(RqVaeConfig(), **changes))
+    """The RQ-VAE on the same vectors as the default, with other settings."""
+    return replace(LEARNT, config=replace(RqVaeConfig(), **changes))
 
 
 VARIANTS = {
     **{name: arm for name, arm in ARMS.items() if arm.config is not None},
-    "default, gradient codebooks": variant(codebook_update=CodebookUpdate.GRADIENT),
-    "default, rotation trick": variant(rotation_trick=True),
-    "default, Sinkhorn on the last level": variant(sinkhorn_last_level=True),
-    "default, no revival of dead codes": variant(dead_code_share=0.0),
-    "default, ZCA": variant(whitening=Whitening.ZCA),
-    "rkmeans-two-tower, balanced": replace(DEFAULT, config=replace(NARROW_KMEANS, balanced=True)),
+    "rqvae-two-tower, gradient codebooks": variant(codebook_update=CodebookUpdate.GRADIENT),
+    "rqvae-two-tower, rotation trick": variant(rotation_trick=True),
+    "rqvae-two-tower, Sinkhorn on the last level": variant(sinkhorn_last_level=True),
+    "rqvae-two-tower, no revival of dead codes": variant(dead_code_share=0.0),
+    "rqvae-two-tower, ZCA": variant(whitening=Whitening.ZCA),
+    "rkmeans-two-tower, balanced": replace(DEFAULT, config=ResidualKMeansConfig(balanced=True)),
+    "rkmeans-two-tower, without PCA": replace(
+        DEFAULT, config=ResidualKMeansConfig(whitening=Whitening.CENTRE)
+    ),
 }
 
 

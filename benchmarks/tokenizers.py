@@ -132,19 +132,17 @@ class Arm:
 SPINE = RqVaeConfig(whitening=Whitening.STANDARDISE, latent_width=64)
 """What read the texts alone before there was a comparison."""
 ALIGNED = RqVaeConfig(alignment_weight=300.0)
-NARROW_KMEANS = ResidualKMeansConfig(whitening=Whitening.PCA, components=64)
-NARROW_PRODUCT = ProductConfig(whitening=Whitening.PCA, components=64)
 ARMS: dict[str, Arm] = {
     "random": Arm(config=None, text=False),
     "rqvae-text": Arm(config=SPINE),
     "rkmeans-text": Arm(config=ResidualKMeansConfig()),
     "rqvae-co-occurrence": Arm(config=RqVaeConfig(), learnt="co_occurrence"),
-    "rkmeans-co-occurrence": Arm(config=NARROW_KMEANS, learnt="co_occurrence"),
+    "rkmeans-co-occurrence": Arm(config=ResidualKMeansConfig(), learnt="co_occurrence"),
     "rqvae-two-tower": Arm(config=RqVaeConfig(), learnt="two_tower", weight=4.0),
     "rqvae-two-tower-even": Arm(config=RqVaeConfig(), learnt="two_tower"),
     "rqvae-aligned": Arm(config=ALIGNED, learnt="two_tower"),
-    "rkmeans-two-tower": Arm(config=NARROW_KMEANS, learnt="two_tower", weight=4.0),
-    "opq-two-tower": Arm(config=NARROW_PRODUCT, learnt="two_tower", weight=4.0),
+    "rkmeans-two-tower": Arm(config=ResidualKMeansConfig(), learnt="two_tower", weight=4.0),
+    "opq-two-tower": Arm(config=ProductConfig(), learnt="two_tower", weight=4.0),
 }
 
 

@@ -87,7 +87,7 @@ def tokenize(
         ),
     ] = None,
     two_tower: TwoTowerOption = None,
-    method: Annotated[Method, typer.Option(help="How codes are found.")] = Method.RQVAE,
+    method: Annotated[Method, typer.Option(help="How codes are found.")] = Method.RKMEANS,
     inputs: Annotated[
         Inputs, typer.Option(help="What the codes describe; aligned is for rqvae alone.")
     ] = Inputs.FUSED,

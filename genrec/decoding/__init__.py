@@ -1,6 +1,6 @@
 """Exact constrained beam search over the catalogue's prefixes; it knows no model."""
 
-from genrec.decoding.beam_search import Beams, Decoder, beam_recall, beam_search
+from genrec.decoding.beam_search import Beams, Decoder, beam_recall, beam_search, beam_widths
 from genrec.decoding.eligibility import Eligibility, FilterCache
 from genrec.decoding.grown_index import GrownIndex, PathChange
 from genrec.decoding.prefix_index import Edges, PrefixIndex
@@ -16,4 +16,5 @@ __all__ = [
     "PrefixIndex",
     "beam_recall",
     "beam_search",
+    "beam_widths",
 ]

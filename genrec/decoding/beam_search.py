@@ -14,9 +14,10 @@ from genrec.decoding.eligibility import Eligibility
 from genrec.decoding.prefix_index import Edges, PrefixIndex
 from genrec.errors import DeadlineExceededError, InputError
 from genrec.interactions import NO_ITEM
-from genrec.kernels import beam_select
+from genrec.kernels import Backend, beam_select
+from genrec.kernels.backend import choose_backend
 
-__all__ = ["Beams", "Decoder", "beam_recall", "beam_search"]
+__all__ = ["Beams", "Decoder", "beam_recall", "beam_search", "beam_widths"]
 
 
 class Decoder(Protocol):
@@ -47,6 +48,8 @@ class Beams:
     """int64 [B, M]: NO_ITEM where fewer than M items are permitted."""
     log_prob: Tensor
     """float32 [B, M]: of each item under the model, falling; -inf where there is no item."""
+    backend: Backend
+    """What the selection ran by; no other ever takes over."""
 
 
 def beam_search(
@@ -76,7 +79,7 @@ def beam_search(
         DeadlineExceededError: the time was up before the last level.
         InputError: widths that are no widths.
     """
-    widths = _widths(num_beams, index.num_levels)
+    widths = beam_widths(num_beams, index.num_levels)
     nodes = torch.zeros(num_requests, 1, dtype=torch.int64, device=index.device)
     scores = torch.zeros(num_requests, 1, device=index.device)
     for level, width in enumerate(widths):
@@ -96,7 +99,11 @@ def beam_search(
         if level + 1 < index.num_levels:
             decoder.advance(level, _parents(scores, edges, chosen, beams), nodes)
     items = index.items_at(nodes).masked_fill(scores == -torch.inf, NO_ITEM)
-    return Beams(item_index=items, log_prob=scores)
+    return Beams(
+        item_index=items,
+        log_prob=scores,
+        backend=choose_backend("beam_search", index.device, None),
+    )
 
 
 def beam_recall(found: Tensor, exact: Tensor, k: int) -> Tensor:
@@ -121,7 +128,12 @@ def _parents(scores: Tensor, edges: Edges, chosen: Tensor, beams: int) -> Tensor
     return torch.where(scores > -torch.inf, edges.row[chosen], first)
 
 
-def _widths(num_beams: int | Sequence[int], num_levels: int) -> list[int]:
+def beam_widths(num_beams: int | Sequence[int], num_levels: int) -> list[int]:
+    """One width for each level, from one number for all or one for each.
+
+    Raises:
+        InputError: there are not as many widths as levels, or one is below 1.
+    """
     widths = [num_beams] * num_levels if isinstance(num_beams, int) else list(num_beams)
     if len(widths) != num_levels or min(widths) < 1:
         raise InputError(

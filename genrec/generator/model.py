@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
 from genrec.decoding import PrefixIndex
+from genrec.errors import ArtifactError
 from genrec.generator.config import GeneratorConfig
 from genrec.generator.items import ItemEncoder, ItemTables, node_vectors
 from genrec.generator.layers import Block, Dropout
@@ -101,6 +102,19 @@ class GenerativeRecommender(PreTrainedModel):
         if self._index is None:
             self._index = PrefixIndex(self.codes.cpu().numpy())
         return self._index.to(self.device)
+
+    def use_index(self, index: PrefixIndex) -> None:
+        """Takes the prefixes of the model's codes as they were saved, instead of sorting anew.
+
+        Raises:
+            ArtifactError: they are those of another number of items or levels.
+        """
+        if (index.num_items, index.num_levels) != tuple(self.codes.shape):
+            raise ArtifactError(
+                f"the saved index has {index.num_items} items with {index.num_levels} codes, the "
+                f"model {list(self.codes.shape)}; train the generator again"
+            )
+        self._index = index
 
     @property
     def device(self) -> torch.device:

@@ -1,4 +1,4 @@
-"""The generator as an artefact: what `save_pretrained` writes, beside a manifest."""
+"""The generator as an artefact: what `save_pretrained` writes, the prefix index, a manifest."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from transformers.utils import logging as transformers_logging
 
 from genrec import artifacts
 from genrec.artifacts import Artifact
+from genrec.decoding import PrefixIndex
 from genrec.errors import ArtifactError
 from genrec.generator.model import GenerativeRecommender
 from genrec.training import FitResult
@@ -20,6 +21,7 @@ from genrec.training import FitResult
 __all__ = ["GENERATOR_KIND", "load_fit_result", "load_generator", "save_generator"]
 
 GENERATOR_KIND = "generator"
+INDEX_FOLDER = "index"
 
 
 def save_generator(
@@ -31,12 +33,13 @@ def save_generator(
     seed: int,
     parents: Mapping[str, Artifact],
 ) -> None:
-    """Writes weights, configuration and the training's curve as one artefact."""
+    """Writes weights, configuration, prefix index and the training's curve as one artefact."""
     with artifacts.writing(
         path, kind=GENERATOR_KIND, config=config, seed=seed, parents=parents
     ) as folder:
         with _no_progress_bars():
             model.save_pretrained(folder)
+        model.index.save(folder / INDEX_FOLDER)
         (folder / "training.json").write_text(json.dumps(asdict(result), indent=1))
 
 
@@ -49,6 +52,7 @@ def load_generator(path: Path | str) -> GenerativeRecommender:
     artifact = artifacts.read(path, kind=GENERATOR_KIND)
     with _no_progress_bars():
         model: GenerativeRecommender = GenerativeRecommender.from_pretrained(artifact.path)
+    model.use_index(PrefixIndex.load(artifact.path / INDEX_FOLDER))
     model.train(False)
     return model
 

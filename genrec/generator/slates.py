@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from genrec.decoding import PrefixIndex
+from genrec.decoding import PrefixIndex, beam_widths
 from genrec.errors import DeadlineExceededError, InputError
 from genrec.generator.items import ItemTables
 from genrec.generator.source import REQUESTS_AT_ONCE, EncodedRequests, GeneratorSource
@@ -113,6 +113,7 @@ class SlateSource:
         items = torch.full((len(requests), k), NO_ITEM)
         scores = torch.full((len(requests), k), -torch.inf)
         slate_score = torch.zeros(len(requests))
+        num_beams = beam_widths(self.config.num_beams, tables.index.num_levels)
         for place in range(k):
             if deadline is not None and time.perf_counter() > deadline:
                 raise DeadlineExceededError(f"slates stopped before item {place + 1}")
@@ -120,7 +121,7 @@ class SlateSource:
                 state = source.encoder.append(tables, state, items[:, place - 1 : place])
             left_over = self._left_over(requests, tables, items[:, :place])
             asked = EncodedRequests.of(left_over, tables, state)
-            best = source.rank(asked, 1, num_beams=self.config.num_beams, deadline=deadline)
+            best = source.rank(asked, 1, num_beams=num_beams, deadline=deadline)
             if (best.item_index == NO_ITEM).all():
                 break
             items[:, place] = best.item_index[:, 0]

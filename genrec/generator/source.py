@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -11,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genrec.decoding import Eligibility, FilterCache, beam_search
+from genrec.decoding import Eligibility, FilterCache, beam_search, beam_widths
 from genrec.errors import DeadlineExceededError, InputError
 from genrec.generator.batches import cut_to_window
 from genrec.generator.decoder import GeneratorDecoder
@@ -78,6 +79,7 @@ class EncodedRequests:
     def of(cls, requests: RequestBatch, tables: ItemTables, state: HistoryState) -> EncodedRequests:
         """Of histories that can be gone on from."""
         lengths = state.lengths.to(state.states.device)
+        requests = _as_known(requests, tables)
         return cls(requests=requests, tables=tables, states=state.states, lengths=lengths)
 
 
@@ -87,8 +89,8 @@ class GeneratorSource:
     Args:
         model: a trained generator; it is put into eval mode.
         mode: which scores decide.
-        num_beams: prefixes kept after each level; also the dense candidates of `combined`. More
-            are kept where more items are asked for.
+        num_beams: prefixes kept after each level, one number or one a level; the last is also that
+            of the dense candidates of `combined`. More are kept where more items are asked for.
         tables: of the model's present weights, to share them between sources; made if None. A
             `LiveCatalogue` is asked for what it has at every request.
         states: where the encoded histories of people are kept, by `user_index`, so that one who
@@ -103,16 +105,14 @@ class GeneratorSource:
         model: GenerativeRecommender,
         mode: Mode,
         *,
-        num_beams: int = DEFAULT_BEAMS,
+        num_beams: int | Sequence[int] = DEFAULT_BEAMS,
         tables: ItemTables | LiveCatalogue | None = None,
         states: UserStates | None = None,
     ) -> None:
-        if num_beams < 1:
-            raise InputError(f"num_beams must be at least 1, got {num_beams}")
         self.model = model
         model.train(False)
         self.mode = mode
-        self.num_beams = num_beams
+        self.num_beams = beam_widths(num_beams, model.config.num_levels)
         if states is not None and states.encoder.model is not model:
             raise InputError("these states are of another model; make UserStates for this one")
         self.encoder = HistoryEncoder(model)
@@ -165,7 +165,7 @@ class GeneratorSource:
     @torch.inference_mode()
     def scored_union(self, requests: RequestBatch, k: int = 0) -> ScoredUnion:
         """Both log-probabilities of the beams and of the dense head's best."""
-        return self._scored_union(self._encode(requests), max(self.num_beams, k), None)
+        return self._scored_union(self._encode(requests), self._at_least(k), None)
 
     def read_histories(self, requests: RequestBatch, tables: ItemTables) -> HistoryState:
         """The histories of the questions, ready to go on from; kept ones are not encoded anew."""
@@ -176,14 +176,20 @@ class GeneratorSource:
         return self.states.read(tables, windows, [user if user >= 0 else None for user in users])
 
     def rank(
-        self, asked: EncodedRequests, k: int, *, num_beams: int, deadline: float | None = None
+        self,
+        asked: EncodedRequests,
+        k: int,
+        *,
+        num_beams: Sequence[int],
+        deadline: float | None = None,
     ) -> Recommendations:
         """As `recommend`, for histories that are encoded already.
 
         Args:
             asked: at most REQUESTS_AT_ONCE questions.
             k: items asked for.
-            num_beams: prefixes kept after each level, and dense candidates, at least k.
+            num_beams: prefixes kept after each level; after the last, and of dense candidates, at
+                least k.
             deadline: as for `recommend`.
         """
         if self.mode is Mode.COMBINED:
@@ -197,21 +203,21 @@ class GeneratorSource:
         return Recommendations(item_index=items[:, :k], score=log_prob[:, :k], source=self.name)
 
     def _recommend(self, requests: RequestBatch, k: int, deadline: float | None) -> Recommendations:
-        num_beams = max(self.num_beams, k)
-        return self.rank(self._encode(requests), k, num_beams=num_beams, deadline=deadline)
+        asked, num_beams = self._encode(requests), self._at_least(k)
+        return self.rank(asked, k, num_beams=num_beams, deadline=deadline)
+
+    def _at_least(self, k: int) -> list[int]:
+        """The widths of the beams where k items are asked for."""
+        return [max(width, k) for width in self.num_beams]
 
     def _encode(self, requests: RequestBatch) -> EncodedRequests:
         tables = self.tables
-        if requests.allowed is not None and requests.allowed.shape[1] < tables.num_items:
-            # A filter made before an item came does not allow it.
-            later = (0, tables.num_items - requests.allowed.shape[1])
-            requests = replace(requests, allowed=F.pad(requests.allowed, later))
         if self.states is not None:
             return EncodedRequests.of(requests, tables, self.read_histories(requests, tables))
         window = cut_to_window(requests.item_index, self.model.config.history)
         window = window.to(self.model.device)
         return EncodedRequests(
-            requests=requests,
+            requests=_as_known(requests, tables),
             tables=tables,
             states=self.model.encode(tables, window),
             lengths=(window != NO_ITEM).sum(1),
@@ -225,7 +231,7 @@ class GeneratorSource:
         return F.log_softmax(logits.float(), dim=-1).cpu()  # [B, N]
 
     def _beams(
-        self, asked: EncodedRequests, num_beams: int, deadline: float | None
+        self, asked: EncodedRequests, num_beams: Sequence[int], deadline: float | None
     ) -> tuple[Tensor, Tensor]:
         index, requests = asked.tables.index, asked.requests
         filters = self._filters
@@ -248,14 +254,14 @@ class GeneratorSource:
         return beams.item_index.cpu(), beams.log_prob.cpu()
 
     def _scored_union(
-        self, asked: EncodedRequests, size: int, deadline: float | None
+        self, asked: EncodedRequests, num_beams: Sequence[int], deadline: float | None
     ) -> ScoredUnion:
-        found, generative = self._beams(asked, size, deadline)
+        found, generative = self._beams(asked, num_beams, deadline)
         if deadline is not None and time.perf_counter() > deadline:
             raise DeadlineExceededError("combined stopped before the dense candidates were scored")
         dense = self._dense_log_probs(asked)
         permitted = asked.requests.permitted(asked.tables.num_items)
-        best = select_top_k(dense, permitted, size, self.name).item_index
+        best = select_top_k(dense, permitted, num_beams[-1], self.name).item_index
         known = (best[:, :, None] == found[:, None]).any(-1)
         best = best.masked_fill(known, NO_ITEM)
         items = torch.cat([found, best], dim=1)
@@ -276,6 +282,14 @@ class GeneratorSource:
         steps = model.path_log_probs(asked.tables, queries, safe.flatten())
         log_probs: Tensor = steps.sum(-1).view_as(safe).float().cpu()
         return log_probs
+
+
+def _as_known(requests: RequestBatch, tables: ItemTables) -> RequestBatch:
+    """The same questions; a filter that was made before an item came does not allow it."""
+    if requests.allowed is None or requests.allowed.shape[1] >= tables.num_items:
+        return requests
+    later = (0, tables.num_items - requests.allowed.shape[1])
+    return replace(requests, allowed=F.pad(requests.allowed, later))
 
 
 def mix(union: ScoredUnion, weight: float, k: int) -> Recommendations:

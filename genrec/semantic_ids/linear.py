@@ -40,10 +40,10 @@ class LinearConfig:
     """Codes an item has."""
     num_codes: int = 256
     """Codes to choose from on each level; a small catalogue gets fewer, which is then stated."""
-    whitening: Whitening = Whitening.CENTRE
+    whitening: Whitening = Whitening.PCA
     """How the dimensions are weighted against each other."""
-    components: int = 128
-    """Width after PCA."""
+    components: int = 64
+    """Width after PCA; narrower vectors keep theirs."""
     seed: int = 0
     """Of the sample and of the starting points."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -165,9 +166,9 @@ class RecordingSource(GeneratorSource):
     searched: tuple[int, ...] = ()
 
     def rank(
-        self, *given: Any, num_beams: int, **named: Any
+        self, *given: Any, num_beams: Sequence[int], **named: Any
     ) -> Recommendations:  # Any: handed through
-        self.searched += (num_beams,)
+        self.searched += (max(num_beams),)
         return super().rank(*given, num_beams=num_beams, **named)
 
 

@@ -66,16 +66,27 @@ class T5Decoder:
         """Sets `log_probs` [B * M, V] for beams whose last token is `tokens` [B, M]."""
         weights = self.weights
         hidden = F.embedding(tokens.flatten(), weights.embeddings)  # [B * M, D]
+        projected = F.embedding(tokens.flatten(), weights.decoder_entry)  # [B * M, 3 * F]
         for depth, block in enumerate(weights.decoder_blocks):
-            self._attend_prefix(hidden, depth, block)
+            if depth:
+                projected = torch.mm(weights.normalise(hidden), block.self_input)
+            self._attend_prefix(hidden, projected, depth, block)
             self._attend_history(hidden, depth, block)
             weights.feed_forward(hidden, block)
         self.log_probs = torch.mm(weights.normalise(hidden), weights.head).log_softmax(-1)
 
-    def _attend_prefix(self, hidden: Tensor, depth: int, block: BlockWeights) -> None:
-        """Adds the attention to the beam's own tokens to `hidden` [B * M, D], in place."""
+    def _attend_prefix(
+        self, hidden: Tensor, projected: Tensor, depth: int, block: BlockWeights
+    ) -> None:
+        """Adds the attention to the beam's own tokens to `hidden` [B * M, D], in place.
+
+        Args:
+            hidden: changed.
+            projected: float [B * M, 3 * F]: its queries, keys and values.
+            depth: of the block.
+            block: the weights.
+        """
         num_beams, steps = self.ancestors.shape[1:]
-        projected = torch.mm(self.weights.normalise(hidden), block.self_input)
         heads = projected.view(self.batch, num_beams, 3, self.weights.num_heads, -1)
         self.cache[depth, :, steps - 1, :num_beams] = heads[:, :, 1:]
         if steps == 1:

@@ -74,6 +74,12 @@ class T5Weights:
         self._epsilon = self.embeddings.new_tensor(config.layer_norm_epsilon)
         self.encoder_blocks = [_pack(block) for block in encoder.block]
         self.decoder_blocks = [_pack(block) for block in decoder.block]
+        # A token's first queries, keys and values are the same in every request.
+        self._encoder_entry, self.decoder_entry = (
+            torch.mm(self.normalise(self.embeddings), blocks[0].self_input)
+            for blocks in (self.encoder_blocks, self.decoder_blocks)
+        )
+        """float [V, 3 * F]: of each token, in the first block."""
         self.encoder_gain: Tensor = encoder.final_layer_norm.weight.detach()
         """float [D]."""
         cross = [block.layer[1].EncDecAttention for block in decoder.block]
@@ -110,8 +116,11 @@ class T5Weights:
         if unseen is not None:
             bias = bias + unseen
         hidden = F.embedding(tokens, self.embeddings).flatten(0, 1)  # [B * P, D]
-        for block in self.encoder_blocks:
-            projected = torch.mm(self.normalise(hidden), block.self_input)
+        for depth, block in enumerate(self.encoder_blocks):
+            if depth == 0:
+                projected = F.embedding(tokens, self._encoder_entry)
+            else:
+                projected = torch.mm(self.normalise(hidden), block.self_input)
             heads = projected.view(batch, length, 3, self.num_heads, self.head_width)
             query, key, value = heads.permute(2, 0, 3, 1, 4).unbind()
             attended = F.scaled_dot_product_attention(

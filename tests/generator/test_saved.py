@@ -1,0 +1,55 @@
+"""A saved generator answers as before, from an index that is mapped and not sorted anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from genrec.decoding import PrefixIndex
+from genrec.errors import ArtifactError
+from genrec.generator import (
+    GenerativeRecommender,
+    GeneratorSource,
+    Mode,
+    load_generator,
+    save_generator,
+)
+from genrec.interactions import Histories, RequestBatch
+from genrec.training import FitResult
+
+NOTHING_FITTED = FitResult(best_epoch=1, best_metrics={}, curve=[], train_seconds=0.0)
+
+
+@pytest.fixture
+def saved(model: GenerativeRecommender, tmp_path: Path) -> Path:
+    """The folder of a saved generator."""
+    path = tmp_path / "generator"
+    save_generator(path, model, NOTHING_FITTED, config={}, seed=0, parents={})
+    return path
+
+
+def test_a_loaded_generator_answers_as_the_saved_one(
+    model: GenerativeRecommender, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests = RequestBatch.from_histories(Histories.from_lists([[1, 2, 3], []]))
+    expected = GeneratorSource(model, Mode.GENERATIVE).recommend(requests, 10)
+    monkeypatch.setattr(PrefixIndex, "__init__", lambda *_: pytest.fail("sorted anew"))
+    found = GeneratorSource(load_generator(saved), Mode.GENERATIVE).recommend(requests, 10)
+    assert torch.equal(found.item_index, expected.item_index)
+    assert torch.equal(found.score, expected.score)
+
+
+def test_an_altered_index_is_refused_before_it_is_read(saved: Path) -> None:
+    file = saved / "index" / "leaf_item.npy"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(ArtifactError, match=r"index/leaf_item\.npy"):
+        load_generator(saved)
+
+
+def test_an_index_of_other_codes_is_refused(model: GenerativeRecommender) -> None:
+    with pytest.raises(ArtifactError, match="saved index has 59 items with 3 codes"):
+        model.use_index(PrefixIndex(model.codes[:59].numpy()))
