@@ -2,8 +2,9 @@
 
 `python -m benchmarks.add_items --run runs/beauty --out docs/results/add_items.json`
 
-5 % of the items are held out: neither their texts nor any event with them takes part in the fit.
-Then they are added one by one, by their texts alone, and compared with the fitted items. The rate
+5 % of the items are held out: neither their texts nor any event with them takes part in the fit,
+nor in the training of the retriever whose item vectors the codes describe beside the texts. Then
+they are added one by one, by their texts alone, and compared with the fitted items. The rate
 of an item is the share of the fitted items under its prefix with which it shares a category; an
 item under whose prefix no other fitted item stands has no rate. Two definitions of sharing:
 
@@ -23,7 +24,7 @@ import os
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,16 +37,22 @@ from rich.table import Table
 from scipy import sparse
 
 from genrec import console
-from genrec.embeddings import CoOccurrenceConfig, ItemEmbeddings, collaborative_vectors
+from genrec.embeddings import ItemEmbeddings
 from genrec.evaluation import describe_environment
-from genrec.interactions import Histories, InteractionDataset, Protocol, split_histories
+from genrec.interactions import (
+    Histories,
+    InteractionDataset,
+    Protocol,
+    Repeats,
+    split_histories,
+)
+from genrec.retrieval import TwoTowerConfig, fit_two_tower
 from genrec.semantic_ids import (
     COLLABORATIVE,
     LinearQuantizer,
     Modality,
     Preparation,
     ResidualKMeansConfig,
-    RqVaeConfig,
     SemanticIds,
     SemanticIdStore,
     categories_of,
@@ -53,8 +60,15 @@ from genrec.semantic_ids import (
 )
 from genrec.semantic_ids.prefixes import PrefixGroups
 
+from .tokenizers import ARMS
+
 app = console.program(__doc__)
 
+ARM = ARMS["rkmeans-two-tower"]
+"""The default."""
+DEFAULT_TOKENIZER = ResidualKMeansConfig()
+RETRIEVER_EPOCHS = 11
+"""As validation chose for the whole catalogue."""
 HELD_OUT = 0.05
 COLUMN = "categories"
 NUM_ITEMS_AT_SCALE, WIDTH_AT_SCALE, NUM_ADDED_AT_SCALE = 1_000_000, 64, 500
@@ -132,12 +146,12 @@ def trial(subject: Subject, seed: int, folder: Path) -> Json:
     generator = np.random.default_rng(seed)
     held = np.sort(generator.choice(num_items, round(HELD_OUT * num_items), replace=False))
     fitted = np.setdiff1d(np.arange(num_items), held)
-    learnt = collaborative_vectors(
-        without(subject.train, fitted, num_items), len(fitted), CoOccurrenceConfig(seed=seed)
-    )
-    modality = Modality(vectors=learnt.vectors, weight=1.0, confidence=learnt.confidence)
+    learnt = item_vectors(subject, fitted, seed, folder.with_name(f"{seed}-training"))
+    modality = Modality(vectors=learnt, weight=ARM.weight)
     ids = fit_semantic_ids(
-        subject.text[fitted], RqVaeConfig(seed=seed), modalities={COLLABORATIVE: modality}
+        subject.text[fitted],
+        replace(DEFAULT_TOKENIZER, seed=seed),
+        modalities={COLLABORATIVE: modality},
     )
     ids.save(folder)
     names = subject.dataset.catalogue.ids(held)
@@ -159,6 +173,22 @@ def trial(subject: Subject, seed: int, folder: Path) -> Json:
         "ms_per_item": times,
         "compaction_seconds": compaction,
     }
+
+
+def item_vectors(subject: Subject, fitted: Rows, seed: int, work: Path) -> npt.NDArray[np.float32]:
+    """float32 [fitted, D]: what a retriever learns that has never heard of the other items."""
+    base = TwoTowerConfig()
+    training = replace(base.training, num_epochs=RETRIEVER_EPOCHS, seed=seed)
+    two_tower = fit_two_tower(
+        without(subject.train, fitted, subject.dataset.num_items),
+        subject.text[fitted],
+        replace(base, training=training),
+        validation=None,
+        mask_seen=subject.dataset.repeats is Repeats.MASK,
+        work_dir=work,
+        label=f"two-tower {seed}",
+    )
+    return two_tower.index.vectors.numpy()
 
 
 def without(train: Histories, fitted: Rows, num_items: int) -> Histories:

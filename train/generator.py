@@ -6,8 +6,6 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
-from accelerate import PartialState
-
 from genrec import artifacts, console
 from genrec.embeddings import EMBEDDINGS_KIND, ItemEmbeddings
 from genrec.errors import InputError
@@ -32,6 +30,7 @@ from genrec.interactions import (
 )
 from genrec.semantic_ids import SEMANTIC_IDS_KIND, SemanticIds
 from genrec.training import FitResult, discard_checkpoint
+from genrec.training.processes import processes
 
 from .common import (
     EpochsOption,
@@ -88,7 +87,7 @@ def train(
         work_dir=work_dir,
         identity={**config, "parents": {name: each.digest for name, each in parents.items()}},
     )
-    if not PartialState().is_main_process:
+    if not processes().is_main_process:
         return
     if refit:
         model.config.combination_weight = load_generator(

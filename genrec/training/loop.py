@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from genrec.console import Progress
 from genrec.errors import TrainingError
 from genrec.training.checkpoints import TrainingState, Weights, load_checkpoint, save_checkpoint
-from genrec.training.processes import progress
+from genrec.training.processes import processes, progress
 
 __all__ = ["Batches", "FitResult", "TrainingConfig", "fit"]
 
@@ -125,6 +125,7 @@ class _Run:
         label: str,
         identity: Mapping[str, Any],
     ) -> None:
+        processes()  # before an Accelerator, which without a GPU takes several processes for one
         self.accelerator = Accelerator(log_with="tensorboard", project_dir=str(work_dir))
         self.accelerator.init_trackers("tensorboard")
         self.model, self.batches, self.config = model, batches, config
