@@ -87,7 +87,10 @@ def tokenize(
         ),
     ] = None,
     two_tower: TwoTowerOption = None,
-    method: Annotated[Method, typer.Option(help="How codes are found.")] = Method.RKMEANS,
+    method: Annotated[
+        Method | None,
+        typer.Option(help="How codes are found; rkmeans if left out, rqvae for aligned inputs."),
+    ] = None,
     inputs: Annotated[
         Inputs, typer.Option(help="What the codes describe; aligned is for rqvae alone.")
     ] = Inputs.FUSED,
@@ -173,12 +176,14 @@ def refuse_to_lose_items(out: Path, force: bool) -> None:
         )
 
 
-def default_config(method: Method, inputs: Inputs) -> TokenizerConfig:
-    """What was measured best for these inputs.
+def default_config(method: Method | None, inputs: Inputs) -> TokenizerConfig:
+    """What was measured best for these inputs, by this method or by any.
 
     Raises:
         InputError: only an RQ-VAE can be aligned.
     """
+    if method is None:
+        method = Method.RQVAE if inputs is Inputs.ALIGNED else Method.RKMEANS
     if inputs is Inputs.ALIGNED and method is not Method.RQVAE:
         raise InputError(f"only rqvae can be aligned, not {method}; use --inputs fused with it")
     match method:
