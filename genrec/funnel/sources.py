@@ -75,6 +75,7 @@ def load_sources(run: Path | str, *, refit: bool = False) -> dict[str, Source]:
         "two_tower_ranked", [nearest, popular], ranker, num_candidates=ranker.num_candidates
     )
     generative = GeneratorSource(generator, Mode.GENERATIVE)
+    log.info("the generator decodes on %s by %s", generator.device, generative.backend)
     sources: tuple[Source, ...] = (
         generative,
         GeneratorSource(generator, Mode.DENSE, tables=generative.tables),

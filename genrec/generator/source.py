@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -31,8 +30,6 @@ from genrec.kernels import Backend, beam_select
 from genrec.kernels.backend import choose_backend
 
 __all__ = ["DEFAULT_BEAMS", "EncodedRequests", "GeneratorSource", "Mode", "ScoredUnion", "mix"]
-
-log = logging.getLogger(__name__)
 
 DEFAULT_BEAMS = 50
 REQUESTS_AT_ONCE = 128
@@ -120,7 +117,6 @@ class GeneratorSource:
         with torch.inference_mode():
             self._catalogue = model.item_tables() if tables is None else tables
         self._filters = FilterCache(self.tables.index)
-        log.info("%s answers on %s by %s", self.name, model.device, self.backend)
 
     @property
     def name(self) -> str:
