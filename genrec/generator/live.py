@@ -48,7 +48,7 @@ class LiveCatalogue:
     """
 
     def __init__(self, model: GenerativeRecommender, *, room: int = DEFAULT_ROOM) -> None:
-        self._model, self._room = model, max(room, 1)
+        self.model, self._room = model, max(room, 1)
         self._lock = threading.Lock()
         self._log: list[_Change] = []
         with torch.inference_mode():
@@ -86,7 +86,7 @@ class LiveCatalogue:
             InputError: codes or content of another shape, or codes that are taken; the items before
                 are in, those from there on are not.
         """
-        config = self._model.config
+        config = self.model.config
         if codes.shape[1:] != (config.num_levels,) or content.shape != (
             len(codes),
             config.content_width,
@@ -95,10 +95,10 @@ class LiveCatalogue:
                 f"codes must be [n, {config.num_levels}] and content [n, {config.content_width}], "
                 f"got {list(codes.shape)} and {list(content.shape)}"
             )
-        device = self._model.device
+        device = self.model.device
         rows = torch.from_numpy(codes.astype(np.int64)).to(device)
-        unit = unit_content(torch.from_numpy(content).to(device), self._model.content_centre)
-        vectors = self._model.item_encoder.shared(rows, unit)
+        unit = unit_content(torch.from_numpy(content).to(device), self.model.content_centre)
+        vectors = self.model.item_encoder.shared(rows, unit)
         added: list[int] = []
         with self._lock:
             try:
@@ -177,7 +177,7 @@ class LiveCatalogue:
 
     def _forget(self, items: list[int]) -> None:
         """Marks items as gone, in a copy: a request may be reading the marks."""
-        marks = torch.zeros(self._index.num_items, dtype=torch.bool, device=self._model.device)
+        marks = torch.zeros(self._index.num_items, dtype=torch.bool, device=self.model.device)
         if self._gone is not None:
             marks[: len(self._gone)] = self._gone
         marks[items] = True
