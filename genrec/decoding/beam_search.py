@@ -147,9 +147,9 @@ def _best(
     scores: Tensor, edges: Edges, num_requests: int, beams: int, width: int
 ) -> tuple[Tensor, Tensor]:
     """The best edges of every request: scores [B, M] and positions in the edge list [B, M]."""
-    if num_requests == 1 or edges.width is not None:
-        places = scores.view(num_requests, -1)
-        child, begin = edges.child.view(num_requests, -1), None
+    if num_requests <= 1 or edges.width is not None:
+        shape = (num_requests, scores.numel() // max(num_requests, 1))
+        places, child, begin = scores.view(shape), edges.child.view(shape), None
     else:
         per_request = edges.degree.view(num_requests, beams).sum(1)
         begin = per_request.cumsum(0) - per_request

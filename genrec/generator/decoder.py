@@ -54,7 +54,7 @@ class GeneratorDecoder:
         """See `Decoder`."""
         beams = nodes.shape[1]
         rows = parents.flatten()
-        inherited = self.slots.flatten(0, 1)[rows].view(self.batch, beams, -1)
+        inherited = self.slots.flatten(0, 1)[rows].view(self.batch, beams, self.slots.shape[2])
         chosen = self._unfinished(level, nodes)
         own = torch.zeros_like(nodes)
         places = torch.arange(chosen.shape[1], device=nodes.device).expand_as(chosen)
@@ -70,7 +70,7 @@ class GeneratorDecoder:
     def _unfinished(self, level: int, nodes: Tensor) -> Tensor:
         """int64 [B, M']: the beams that are decoded, as many for each request, in order."""
         unfinished = self.tables.index.num_leaves(level, nodes) > 1  # [B, M]
-        width = int(unfinished.sum(1).max())
+        width = int(unfinished.sum(1).max()) if self.batch else 0
         if width == nodes.shape[1]:
             return torch.arange(width, device=nodes.device).expand_as(nodes)
         order = (~unfinished).to(torch.int8).argsort(dim=1, stable=True)

@@ -12,7 +12,7 @@ from genrec.decoding import PrefixIndex, beam_widths
 from genrec.errors import DeadlineExceededError, InputError
 from genrec.generator.items import ItemTables
 from genrec.generator.source import REQUESTS_AT_ONCE, EncodedRequests, GeneratorSource
-from genrec.interactions import NO_ITEM, Recommendations, RequestBatch
+from genrec.interactions import NO_ITEM, Recommendations, RequestBatch, answer_in_parts
 
 __all__ = ["PrefixLimit", "SlateConfig", "SlateSource"]
 
@@ -97,14 +97,8 @@ class SlateSource:
         Raises:
             DeadlineExceededError: the deadline passed on the way.
         """
-        parts = [
-            self._slates(requests.rows(start, start + REQUESTS_AT_ONCE), k, deadline)
-            for start in range(0, len(requests), REQUESTS_AT_ONCE)
-        ]
-        return Recommendations(
-            item_index=torch.cat([part.item_index for part in parts]),
-            score=torch.cat([part.score for part in parts]),
-            source=self.name,
+        return answer_in_parts(
+            requests, REQUESTS_AT_ONCE, lambda part: self._slates(part, k, deadline)
         )
 
     def _slates(self, requests: RequestBatch, k: int, deadline: float | None) -> Recommendations:

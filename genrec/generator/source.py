@@ -24,6 +24,7 @@ from genrec.interactions import (
     NO_ITEM,
     Recommendations,
     RequestBatch,
+    answer_in_parts,
     select_top_k,
 )
 from genrec.kernels import Backend, beam_select
@@ -148,14 +149,8 @@ class GeneratorSource:
         Raises:
             DeadlineExceededError: the deadline passed on the way.
         """
-        parts = [
-            self._recommend(requests.rows(start, start + REQUESTS_AT_ONCE), k, deadline)
-            for start in range(0, len(requests), REQUESTS_AT_ONCE)
-        ]
-        return Recommendations(
-            item_index=torch.cat([part.item_index for part in parts]),
-            score=torch.cat([part.score for part in parts]),
-            source=self.name,
+        return answer_in_parts(
+            requests, REQUESTS_AT_ONCE, lambda part: self._recommend(part, k, deadline)
         )
 
     @torch.inference_mode()

@@ -18,6 +18,7 @@ from genrec.interactions.requests import (
     Recommendations,
     RequestBatch,
     Source,
+    answer_in_parts,
     select_top_k,
 )
 from genrec.interactions.splits import EvaluationSet, Protocol, Split, split_histories
@@ -45,6 +46,7 @@ __all__ = [
     "Source",
     "Split",
     "TimeUnit",
+    "answer_in_parts",
     "check_log",
     "describe",
     "description_table",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
@@ -17,6 +18,7 @@ __all__ = [
     "Recommendations",
     "RequestBatch",
     "Source",
+    "answer_in_parts",
     "select_top_k",
 ]
 
@@ -136,6 +138,25 @@ class Recommendations:
     def __post_init__(self) -> None:
         if self.item_index.shape != self.score.shape:
             raise ValueError(f"{self.item_index.shape} items, but {self.score.shape} scores")
+
+
+def answer_in_parts(
+    requests: RequestBatch, size: int, answer: Callable[[RequestBatch], Recommendations]
+) -> Recommendations:
+    """One answer to many questions, of which `size` are asked at a time; no question is one part.
+
+    Args:
+        requests: the questions.
+        size: of a part.
+        answer: gives lists of the same length for every part.
+    """
+    starts = range(0, max(len(requests), 1), size)
+    parts = [answer(requests.rows(start, min(start + size, len(requests)))) for start in starts]
+    return Recommendations(
+        item_index=torch.cat([part.item_index for part in parts]),
+        score=torch.cat([part.score for part in parts]),
+        source=parts[0].source,
+    )
 
 
 @runtime_checkable

@@ -17,7 +17,7 @@ from torch import Tensor
 from genrec import artifacts
 from genrec.artifacts import Artifact
 from genrec.embeddings import ItemEmbeddings
-from genrec.interactions import Recommendations, RequestBatch
+from genrec.interactions import Recommendations, RequestBatch, answer_in_parts
 from genrec.retrieval.index import ItemIndex
 from genrec.retrieval.two_tower import TwoTowerConfig, TwoTowerModel
 from genrec.training import FitResult, TrainingConfig
@@ -140,15 +140,7 @@ class TwoTowerSource:
     @torch.inference_mode()
     def recommend(self, requests: RequestBatch, k: int) -> Recommendations:
         """The k nearest permitted items of each question; an empty history has a learned vector."""
-        parts = [
-            self._recommend(requests.rows(start, min(start + ROWS_AT_ONCE, len(requests))), k)
-            for start in range(0, max(len(requests), 1), ROWS_AT_ONCE)
-        ]
-        return Recommendations(
-            item_index=torch.cat([part.item_index for part in parts]),
-            score=torch.cat([part.score for part in parts]),
-            source=self.name,
-        )
+        return answer_in_parts(requests, ROWS_AT_ONCE, lambda part: self._recommend(part, k))
 
     def _recommend(self, requests: RequestBatch, k: int) -> Recommendations:
         model, two_tower = self._two_tower.model, self._two_tower

@@ -216,6 +216,11 @@ def test_one_question_with_an_empty_history_is_answered(recommender: Source) -> 
     assert len(_items(recommender.recommend(nobody, K), 0)) == K
 
 
+def test_no_question_has_no_list(recommender: Source, requests: RequestBatch) -> None:
+    found = recommender.recommend(requests.rows(1, 1).without_seen(), K)
+    assert found.item_index.shape == found.score.shape == (0, K)
+
+
 def test_one_item_is_the_first_of_many(recommender: Source, requests: RequestBatch) -> None:
     first = recommender.recommend(requests, 1).item_index[:, 0]
     assert torch.equal(first, recommender.recommend(requests, K).item_index[:, 0])
