@@ -11,7 +11,7 @@ from scipy.sparse.linalg import svds
 
 from genrec.embeddings.item_embeddings import ItemEmbeddings
 from genrec.errors import InputError
-from genrec.interactions import Histories
+from genrec.interactions import Histories, transitions
 
 __all__ = ["CO_OCCURRENCE", "CoOccurrenceConfig", "collaborative_vectors", "pair_counts"]
 
@@ -92,17 +92,11 @@ def _decomposed(information: sparse.csr_array, config: CoOccurrenceConfig) -> Fl
 
 
 def pair_counts(histories: Histories, num_items: int, window: int) -> sparse.csr_array:
-    """Symmetric [N, N]: sums of 1 / distance over events of one person within `window`."""
-    user = np.repeat(np.arange(len(histories)), histories.lengths)
-    items = histories.item_index
-    total = sparse.csr_array((num_items, num_items), dtype=np.float64)
-    for distance in range(1, window + 1):
-        same = user[distance:] == user[:-distance]
-        first, second = items[:-distance][same], items[distance:][same]
-        different = first != second
-        weights = np.full(int(different.sum()), 1.0 / distance)
-        pairs = (first[different], second[different])
-        total += sparse.coo_array((weights, pairs), shape=total.shape).tocsr()
+    """Symmetric [N, N]: sums of 1 / distance over two different items of one history."""
+    followed = transitions(histories, num_items, window).tocoo()
+    different = followed.row != followed.col
+    pairs = (followed.row[different], followed.col[different])
+    total = sparse.coo_array((followed.data[different], pairs), shape=followed.shape).tocsr()
     return (total + total.T).tocsr()
 
 

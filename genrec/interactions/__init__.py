@@ -23,6 +23,7 @@ from genrec.interactions.requests import (
 )
 from genrec.interactions.splits import EvaluationSet, Protocol, Split, split_histories
 from genrec.interactions.times import TimeUnit
+from genrec.interactions.transitions import divided_by_counts, transitions
 from genrec.interactions.validation import CheckedLog, check_log
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "check_log",
     "describe",
     "description_table",
+    "divided_by_counts",
     "import_interactions",
     "import_movielens",
     "movielens_fingerprint",
@@ -57,4 +59,5 @@ __all__ = [
     "read_table",
     "select_top_k",
     "split_histories",
+    "transitions",
 ]

@@ -64,6 +64,11 @@ class Histories:
         kept = np.minimum(self.lengths, np.maximum(counts, 0))
         return self._rows(self.offsets[:-1], kept)
 
+    def keep_last(self, count: int) -> Histories:
+        """Every user's last `count` events (all of them where the user has fewer)."""
+        kept = np.minimum(self.lengths, count)
+        return self._rows(self.offsets[1:] - kept, kept)
+
     def select(self, users: IntArray) -> Histories:
         """The histories of these users, in this order."""
         return self._rows(self.offsets[:-1][users], self.lengths[users])

@@ -15,7 +15,13 @@ import polars as pl
 from scipy import sparse
 
 from genrec.errors import InputError
-from genrec.interactions import UNKNOWN_TIME, Catalogue, Histories
+from genrec.interactions import (
+    UNKNOWN_TIME,
+    Catalogue,
+    Histories,
+    divided_by_counts,
+    transitions,
+)
 
 __all__ = ["FeatureStatistics", "StatisticsConfig"]
 
@@ -100,7 +106,7 @@ class FeatureStatistics:
             )
         attributes, numbers = item_attributes(catalogue, num_items, config.max_attribute_share)
         counts = np.bincount(histories.item_index, minlength=num_items).astype(np.float32)
-        followed_by = transitions(histories, counts, config.window)
+        followed_by = divided_by_counts(transitions(histories, num_items, config.window), counts)
         together = sparse.csr_array(followed_by + followed_by.T)
         together.sort_indices()
         return cls(
@@ -142,29 +148,6 @@ class FeatureStatistics:
                 attributes=_matrix(arrays, "attributes"),
                 numbers=arrays["numbers"],
             )
-
-
-def transitions(histories: Histories, counts: FloatArray, window: int) -> sparse.csr_array:
-    """float32 [N, N]: how often j follows i within `window` places, 1/distance each.
-
-    Divided by the root of both items' counts, so that frequent items do not follow everything.
-    """
-    user = np.repeat(np.arange(len(histories)), histories.lengths)
-    items = histories.item_index
-    before, after, weight = [], [], []
-    for distance in range(1, min(window, max(items.size - 1, 0)) + 1):
-        same = user[distance:] == user[:-distance]
-        before.append(items[:-distance][same])
-        after.append(items[distance:][same])
-        weight.append(np.full(int(same.sum()), 1.0 / distance, dtype=np.float32))
-    rows = np.concatenate([*before, np.empty(0, np.int64)])
-    columns = np.concatenate([*after, np.empty(0, np.int64)])
-    values = np.concatenate([*weight, np.empty(0, np.float32)])
-    values = values / np.sqrt(counts[rows] * counts[columns])
-    num_items = len(counts)
-    matrix = sparse.coo_array((values, (rows, columns)), shape=(num_items, num_items)).tocsr()
-    matrix.sort_indices()
-    return sparse.csr_array(matrix, dtype=np.float32)
 
 
 def recent_counts(histories: Histories, num_items: int, share: float) -> FloatArray:

@@ -20,6 +20,7 @@ from genrec.funnel import (
 )
 from genrec.funnel.sources import make_slates
 from genrec.generator import Mode, SlateConfig
+from genrec.generator.sasrec import SasRec, SasRecConfig, SasRecSource
 from genrec.interactions import (
     NO_ITEM,
     Histories,
@@ -28,6 +29,7 @@ from genrec.interactions import (
     RequestBatch,
     Source,
 )
+from genrec.retrieval import ItemItemSource, ease_weights, item_cosines
 
 K = 5
 SCORE_TOLERANCE = 1e-4
@@ -37,6 +39,9 @@ UNDER_TEST = (
     "last_resort",
     *(f"funnel over {name}" for name in FUNNELS_OVER),
     *(f"slates by {mode}" for mode in Mode),
+    "sasrec",
+    "item_item",
+    "ease",
     "recommender",
 )
 HISTORIES = [[3, 4], [], [7], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11], [5] * 70, [1, 0, 1]]
@@ -87,7 +92,25 @@ def every_recommender(tiny_run: Path, dataset: InteractionDataset) -> dict[str, 
     }
     slates = {f"slates by {mode}": make_slates(sources[mode], SlateConfig()) for mode in Mode}
     face = ThroughTheFace(Recommender(dataset, sources))
-    return {**sources, "last_resort": last_resort, **funnels, **slates, "recommender": face}
+    return {
+        **sources,
+        "last_resort": last_resort,
+        **funnels,
+        **slates,
+        **controls(dataset),
+        "recommender": face,
+    }
+
+
+def controls(dataset: InteractionDataset) -> dict[str, Source]:
+    """What is no part of a run: others are compared with it."""
+    cosines = item_cosines(dataset.histories, dataset.num_items)
+    weights = ease_weights(dataset.histories, dataset.num_items, l2=10.0)
+    return {
+        "sasrec": SasRecSource(SasRec(dataset.num_items, SasRecConfig(width=16))),
+        "item_item": ItemItemSource("item_item", cosines, fading=0.8),
+        "ease": ItemItemSource("ease", weights),
+    }
 
 
 @pytest.fixture(params=UNDER_TEST)

@@ -1,0 +1,90 @@
+"""One row of the accuracy tables: trains a method, asks it about everybody, writes what it found.
+
+`python -m benchmarks.accuracy train --run runs/beauty --method generator`
+
+A run folder needs `data/`, `embeddings/` and `semantic_ids/`; the split is the one that its
+Semantic IDs learnt from. All items are ranked, all people are asked, validation and test; metrics
+are at item level. With `--everything` the test is also asked with the histories cut to 20 events
+and with seen items allowed. What has been measured is not measured again; interrupted, the same
+command goes on. `python -m benchmarks.accuracy tables` prints what stands in the file, with paired
+differences.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmarks.accuracy_methods import METHODS, Subject, fit_method
+from benchmarks.accuracy_rows import MAIN, OTHERS, Rows, answer_all, figures_of, provenance
+from benchmarks.accuracy_tables import tables
+from genrec import console
+from genrec.errors import InputError
+from genrec.training import discard_checkpoint
+
+app = console.program(__doc__)
+
+OutOption = Annotated[Path, typer.Option(help="The JSON of all rows; ranks go beside it as .npz.")]
+OUT = Path("docs/results/accuracy.json")
+
+
+@app.command()
+def train(
+    run: Annotated[Path, typer.Option(help="A run folder.")],
+    method: Annotated[str, typer.Option(help=f"One of {', '.join(METHODS)}.")],
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.", min=0)] = 0,
+    everything: Annotated[bool, typer.Option(help="Other histories and policies too.")] = False,
+    out: OutOption = OUT,
+    work: Annotated[Path, typer.Option(help="Checkpoints.")] = Path("runs/accuracy"),
+) -> None:
+    """Measures one method with one seed on one run."""
+    if method not in METHODS:
+        raise InputError(f"--method must be one of {', '.join(METHODS)}, got {method}")
+    subject, rows = Subject(run), Rows(out)
+    name = f"{subject.dataset.name}/{subject.protocol}/{method}-{seed}"
+    asked = [("validation", MAIN), ("test", MAIN)]
+    asked += [("test", variant) for variant in OTHERS if everything]
+    fitted = fit_method(subject, method, seed, work / name)
+    facts = {
+        "dataset": subject.dataset.name,
+        "split": str(subject.protocol),
+        "seed": seed,
+        "parameters": fitted.num_parameters,
+        "train_seconds": round(fitted.train_seconds, 1),
+        "settings": dict(fitted.settings),
+        **provenance(["python", "-m", "benchmarks.accuracy", *sys.argv[1:]]),
+    }
+    for part, variant in asked:
+        questions = getattr(subject.split, part)
+        label = f"{name} {part}, {variant.label}"
+        for row_name, ranks in answer_all(fitted.answer, questions, variant, label).items():
+            figures = figures_of(ranks)
+            identity = {
+                "method": row_name,
+                "part": part,
+                "history": variant.history,
+                "seen_masked": variant.seen_masked,
+            }
+            rows.add(facts | identity | figures, ranks if variant == MAIN else None)
+            recall, gain = figures["recall@10"], figures["ndcg@10"]
+            console.say(f"{label}: {row_name} R@10 {recall:.4f}, N@10 {gain:.4f}")
+    discard_checkpoint(work / name)
+    console.say(f"wrote {out} and {out.with_suffix('.npz')}")
+
+
+@app.command("tables")
+def print_tables(out: OutOption = OUT) -> None:
+    """Prints what has been measured as Markdown."""
+    print(tables(Rows(out)))
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Runs the program on these arguments; None takes them from the command line."""
+    console.run(app, argv)
+
+
+if __name__ == "__main__":
+    main()

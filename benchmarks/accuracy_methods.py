@@ -1,0 +1,288 @@
+"""The methods of the accuracy tables: how each is trained, with settings chosen on validation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from torch import Tensor, nn
+
+from benchmarks.accuracy_rows import Answer
+from genrec import artifacts
+from genrec.embeddings import EMBEDDINGS_KIND, ItemEmbeddings
+from genrec.evaluation import EvaluationTask, judge
+from genrec.generator import (
+    GeneratorSource,
+    GeneratorTraining,
+    Mode,
+    choose_combination_weight,
+    fit_generator,
+)
+from genrec.generator.sasrec import SasRecConfig, SasRecSource, fit_sasrec
+from genrec.generator.source import mix
+from genrec.interactions import (
+    DATA_KIND,
+    InteractionDataset,
+    Protocol,
+    Repeats,
+    RequestBatch,
+    Source,
+    Split,
+    split_histories,
+)
+from genrec.retrieval import (
+    ItemItemSource,
+    PopularitySource,
+    TwoTowerConfig,
+    TwoTowerSource,
+    count_items,
+    ease_weights,
+    fit_two_tower,
+    followed_by,
+    item_cosines,
+)
+from genrec.semantic_ids import SEMANTIC_IDS_KIND, SemanticIds
+
+__all__ = ["METHODS", "Fitted", "Subject", "fit_method"]
+
+K = 10
+VALIDATION_QUESTIONS = 6000
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A run folder, read as far as it is needed."""
+
+    run: Path
+
+    @cached_property
+    def dataset(self) -> InteractionDataset:
+        """Catalogue and histories."""
+        return InteractionDataset.load(self.run / "data")
+
+    @cached_property
+    def protocol(self) -> Protocol:
+        """The split whose training part the Semantic IDs learnt from."""
+        ids = artifacts.read(self.run / "semantic_ids", kind=SEMANTIC_IDS_KIND)
+        return Protocol(ids.config["split"])
+
+    @cached_property
+    def split(self) -> Split:
+        """Training, validation, test."""
+        return split_histories(self.dataset.histories, self.protocol)
+
+    @cached_property
+    def ids(self) -> SemanticIds:
+        """The codes."""
+        return SemanticIds.load(self.run / "semantic_ids")
+
+    @cached_property
+    def content(self) -> npt.NDArray[np.float32]:
+        """float32 [N, Dc]."""
+        return ItemEmbeddings.load(self.run / "embeddings").vectors
+
+    @property
+    def masks(self) -> bool:
+        """Whether the data's own policy leaves seen items out."""
+        return self.dataset.repeats is Repeats.MASK
+
+    @property
+    def num_items(self) -> int:
+        """N."""
+        return self.dataset.num_items
+
+    @cached_property
+    def selection(self) -> EvaluationTask:
+        """A sample of the validation questions, drawn from all people; it chooses epochs."""
+        return EvaluationTask(
+            questions=self.split.validation.sample(VALIDATION_QUESTIONS, 0),
+            num_items=self.num_items,
+            repeats=self.dataset.repeats,
+        )
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """What names the very content that is trained on."""
+        kinds = {
+            "data": DATA_KIND,
+            "embeddings": EMBEDDINGS_KIND,
+            "semantic_ids": SEMANTIC_IDS_KIND,
+        }
+        return {name: artifacts.read(self.run / name, kind=kinds[name]).digest for name in kinds}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """A trained method."""
+
+    answer: Answer
+    num_parameters: int = 0
+    train_seconds: float = 0.0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """What it was trained with, and what validation chose while it was."""
+
+
+def fit_method(subject: Subject, method: str, seed: int, home: Path) -> Fitted:
+    """One of METHODS, trained; an interrupted training found in `home` is continued."""
+    if method in COUNTED:
+        return COUNTED[method](subject)
+    return TRAINED[method](subject, seed, home)
+
+
+def _generator(subject: Subject, seed: int, home: Path) -> Fitted:
+    settings = GeneratorTraining()
+    settings = replace(settings, training=replace(settings.training, seed=seed))
+    model, result = fit_generator(
+        subject.split.train,
+        subject.ids.codes,
+        subject.ids.codebook_sizes,
+        subject.content,
+        settings,
+        judge=None,
+        work_dir=home,
+        identity={"settings": asdict(settings), **subject.digests},
+    )
+    choose_combination_weight(model, subject.selection.questions, mask_seen=subject.masks)
+    source = GeneratorSource(model, Mode.COMBINED)
+
+    def answer(requests: RequestBatch) -> dict[str, Tensor]:
+        """All three rows from one search: the beams stand first in the union, best first."""
+        union = source.scored_union(requests)
+        return {
+            "generative": union.item_index[:, :K],
+            "dense": mix(union, 0.0, K).item_index,
+            "combined": mix(union, model.config.combination_weight, K).item_index,
+        }
+
+    weight = model.config.combination_weight
+    return Fitted(
+        answer=answer,
+        num_parameters=num_parameters(model),
+        train_seconds=result.train_seconds,
+        settings={**asdict(settings), "combination_weight": weight},
+    )
+
+
+def _sasrec(subject: Subject, seed: int, home: Path) -> Fitted:
+    settings = SasRecConfig()
+    settings = replace(settings, training=replace(settings.training, seed=seed))
+    model, result = fit_sasrec(
+        subject.split.train,
+        subject.num_items,
+        settings,
+        judge=partial(judge, task=subject.selection),
+        work_dir=home,
+        identity={"settings": asdict(settings), "data": subject.digests[DATA_KIND]},
+    )
+    return Fitted(
+        answer=listed(SasRecSource(model)),
+        num_parameters=num_parameters(model),
+        train_seconds=result.train_seconds,
+        settings={**asdict(settings), "best_epoch": result.best_epoch},
+    )
+
+
+def _two_tower(subject: Subject, seed: int, home: Path) -> Fitted:
+    settings = TwoTowerConfig()
+    settings = replace(settings, training=replace(settings.training, seed=seed))
+    two_tower = fit_two_tower(
+        subject.split.train,
+        subject.content,
+        settings,
+        validation=subject.selection.questions,
+        mask_seen=subject.masks,
+        work_dir=home,
+    )
+    return Fitted(
+        answer=listed(TwoTowerSource(two_tower)),
+        num_parameters=num_parameters(two_tower.model),
+        train_seconds=two_tower.result.train_seconds,
+        settings={**asdict(settings), "best_epoch": two_tower.result.best_epoch},
+    )
+
+
+def _ease(subject: Subject) -> Fitted:
+    def source(l2: float) -> Source:
+        return ItemItemSource("ease", ease_weights(subject.split.train, subject.num_items, l2))
+
+    return _chosen(subject, "l2", (30.0, 100.0, 300.0, 1000.0), source, subject.num_items**2)
+
+
+def _item_item(subject: Subject) -> Fitted:
+    cosines = item_cosines(subject.split.train, subject.num_items)
+    return _chosen(
+        subject, "fading", (0.4, 0.6, 0.8, 1.0), partial(_faded, "item_item", cosines), cosines.nnz
+    )
+
+
+def _transitions(subject: Subject) -> Fitted:
+    followed = followed_by(subject.split.train, subject.num_items)
+    return _chosen(
+        subject,
+        "fading",
+        (0.4, 0.6, 0.8, 1.0),
+        partial(_faded, "transitions", followed),
+        followed.nnz,
+    )
+
+
+def _popularity(subject: Subject) -> Fitted:
+    counts = count_items(subject.split.train, subject.num_items)
+    return Fitted(answer=listed(PopularitySource(counts)), num_parameters=subject.num_items)
+
+
+TRAINED: dict[str, Callable[[Subject, int, Path], Fitted]] = {
+    "generator": _generator,
+    "sasrec": _sasrec,
+    "two_tower": _two_tower,
+}
+"""`generator` makes three rows: `generative`, `dense` and `combined`."""
+COUNTED: dict[str, Callable[[Subject], Fitted]] = {
+    "ease": _ease,
+    "item_item": _item_item,
+    "transitions": _transitions,
+    "popularity": _popularity,
+}
+"""What draws nothing: one seed is all."""
+METHODS = (*TRAINED, *COUNTED)
+
+
+def _faded(name: str, weights: sparse.csr_array, fading: float) -> Source:
+    return ItemItemSource(name, weights, fading=fading)
+
+
+def _chosen(
+    subject: Subject,
+    setting: str,
+    values: Sequence[float],
+    make: Callable[[float], Source],
+    num_parameters: int,
+) -> Fitted:
+    """The source with the value of its one setting that is best on validation."""
+    started = time.perf_counter()
+    gains = {value: judge(make(value), subject.selection)["ndcg@10"] for value in values}
+    best = max(gains, key=lambda value: gains[value])
+    source = make(best)
+    return Fitted(
+        answer=listed(source),
+        num_parameters=num_parameters,
+        train_seconds=time.perf_counter() - started,
+        settings={setting: best, "validation": {str(value): gains[value] for value in values}},
+    )
+
+
+def listed(source: Source) -> Answer:
+    """A source's own lists."""
+    return lambda requests: {source.name: source.recommend(requests, K).item_index.cpu()}
+
+
+def num_parameters(model: nn.Module) -> int:
+    """Numbers that are learnt."""
+    return sum(each.numel() for each in model.parameters() if each.requires_grad)

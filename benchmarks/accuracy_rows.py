@@ -1,0 +1,161 @@
+"""Rows of the accuracy tables: questions under a variant of the protocol, figures, what is kept."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from genrec import console
+from genrec.evaluation import (
+    BootstrapConfig,
+    bootstrap_mean,
+    describe_environment,
+    ndcg_at,
+    recall_at,
+    target_ranks,
+)
+from genrec.interactions import EvaluationSet, RequestBatch
+
+__all__ = [
+    "MAIN",
+    "OTHERS",
+    "Ranks",
+    "Row",
+    "Rows",
+    "Variant",
+    "answer_all",
+    "figures_of",
+    "key_of",
+    "provenance",
+]
+
+K = 10
+QUESTIONS_AT_ONCE = 128
+TRAINED_HISTORY = 50
+IDENTITY = ("dataset", "split", "method", "seed", "part", "history", "seen_masked")
+
+Ranks = npt.NDArray[np.uint8]
+Row = dict[str, Any]
+Answer = Callable[[RequestBatch], Mapping[str, Tensor]]
+"""Lists of item_index, int64 [B, K], by the name of their row in the table."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """How the questions are asked."""
+
+    history: int = TRAINED_HISTORY
+    """Events that a method is shown, the latest ones; where it is what it trained with, all."""
+    seen_masked: bool = True
+    """Whether what a person has had, shown or not, is left out of the answer."""
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return f"history {self.history}, seen {'masked' if self.seen_masked else 'allowed'}"
+
+    def requests(self, questions: EvaluationSet, rows: npt.NDArray[np.int64]) -> RequestBatch:
+        """Some of the questions, as they are asked."""
+        histories = questions.histories.select(rows)
+        full = RequestBatch.from_histories(histories)
+        shown = full
+        if self.history < TRAINED_HISTORY:
+            shown = RequestBatch.from_histories(histories.keep_last(self.history))
+        return replace(shown, excluded=full.item_index) if self.seen_masked else shown
+
+
+MAIN = Variant()
+OTHERS = (
+    Variant(seen_masked=False),
+    Variant(history=20),
+    Variant(history=20, seen_masked=False),
+)
+
+
+def answer_all(
+    answer: Answer, questions: EvaluationSet, variant: Variant, label: str
+) -> dict[str, Ranks]:
+    """By the name of each list, uint8 [B]: the target's place among the first K, 0 if not there."""
+    parts: dict[str, list[Ranks]] = {}
+    with console.progress(label, len(questions)) as advance:
+        for start in range(0, len(questions), QUESTIONS_AT_ONCE):
+            rows = np.arange(start, min(start + QUESTIONS_AT_ONCE, len(questions)))
+            for name, items in answer(variant.requests(questions, rows)).items():
+                found = target_ranks(items[:, :K].numpy(), questions.target[rows])
+                parts.setdefault(name, []).append(found[:, 0].astype(np.uint8))
+            advance(rows.size)
+    return {name: np.concatenate(ranks) for name, ranks in parts.items()}
+
+
+def figures_of(ranks: Ranks) -> Row:
+    """Means over people, and the bootstrap interval of recall@10."""
+    places = ranks[:, None].astype(np.int64)
+    figures = {
+        f"{name}@{k}": float(measure(places, k).mean())
+        for k in (5, K)
+        for name, measure in (("recall", recall_at), ("ndcg", ndcg_at))
+    }
+    interval = bootstrap_mean(recall_at(places, K), BootstrapConfig())
+    return {"num_people": len(ranks), **figures, "recall@10_ci95": [interval.low, interval.high]}
+
+
+class Rows:
+    """The rows of one JSON file, each once; the ranks behind the main ones in an .npz beside it.
+
+    Args:
+        path: of the JSON; it need not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: list[Row] = []
+        self.ranks: dict[str, Ranks] = {}
+        if path.is_file():
+            self.rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+            with np.load(path.with_suffix(".npz"), allow_pickle=False) as kept:
+                self.ranks = dict(kept)
+
+    def add(self, row: Row, ranks: Ranks | None) -> None:
+        """Puts a row in the place of the one with its identity, if there is one, and writes all."""
+        key = key_of(row)
+        self.rows = [each for each in self.rows if key_of(each) != key] + [row]
+        self.rows.sort(key=key_of)
+        if ranks is not None:
+            self.ranks[key] = ranks
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({"rows": self.rows}, indent=1, allow_nan=False)
+        self.path.write_text(text + "\n", encoding="utf-8")
+        in_order = {name: self.ranks[name] for name in sorted(self.ranks)}
+        np.savez_compressed(self.path.with_suffix(".npz"), allow_pickle=False, **in_order)
+
+    def has(self, row: Row) -> bool:
+        """Whether a row of this identity is there."""
+        return any(key_of(each) == key_of(row) for each in self.rows)
+
+
+def key_of(row: Mapping[str, Any]) -> str:
+    """What tells rows apart."""
+    return "/".join(str(row[name]) for name in IDENTITY)
+
+
+def provenance(command: list[str]) -> Row:
+    """Where and by which command a row was made."""
+    environment = describe_environment(command)
+    revision = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    ).stdout.strip()
+    hardware = f"{environment['num_cores']} cores of {environment['processor']}"
+    return {
+        "hardware": environment["accelerator"] or hardware,
+        "threads": environment["threads_accuracy"],
+        "command": environment["command"],
+        "revision": revision,
+    }

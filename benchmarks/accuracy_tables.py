@@ -1,0 +1,151 @@
+"""The tables of the accuracy benchmark: means over seeds, intervals over people, differences."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.accuracy_rows import MAIN, OTHERS, Row, Rows, Variant, key_of
+from genrec.evaluation import BootstrapConfig, bootstrap_mean, compare_paired, ndcg_at, recall_at
+
+__all__ = ["PUBLISHED", "tables"]
+
+K = 10
+METRICS = ("recall@5", "ndcg@5", "recall@10", "ndcg@10")
+REFERENCE = "combined"
+"""Whom every other method is compared with, person by person."""
+
+PUBLISHED: dict[str, tuple[tuple[str, str], ...]] = {
+    "amazon-beauty": (
+        ("TIGER, the paper", ".0454 / .0321 / .0648 / .0384"),
+        ("HSTU, a re-implementation", ".0486 / .0340 / .0708 / .0412"),
+        ("ActionPiece", ".0511 / .0340 / .0775 / .0424"),
+        ("RPG", ".0550 / .0381 / .0809 / .0464"),
+        ("UniGRec", ".0548 / .0368 / .0825 / .0457"),
+        ("SASRec, full softmax, 3 seeds", "R@10 .0859, N@10 .0503"),
+        ("BARGE, 19.9M parameters, not replicated", "R@10 .0927, N@10 .0547"),
+    ),
+    "amazon-sports": (
+        ("TIGER, the paper", ".0264 / .0181 / .0400 / .0225"),
+        ("HSTU, a re-implementation", ".0243 / .0168 / .0365 / .0207"),
+        ("ActionPiece", ".0316 / .0205 / .0500 / .0264"),
+        ("RPG", ".0314 / .0216 / .0463 / .0263"),
+        ("BARGE, 19.9M parameters, not replicated", "R@10 .0544, N@10 .0308"),
+    ),
+    "amazon-toys": (
+        ("TIGER, the paper", ".0521 / .0371 / .0712 / .0432"),
+        ("HSTU, a re-implementation", ".0504 / .0368 / .0685 / .0427"),
+        ("RPG", ".0592 / .0401 / .0869 / .0490"),
+        ("GRLM, 4B parameters", "R@10 .0942, N@10 .0561"),
+    ),
+}
+"""R@5 / N@5 / R@10 / N@10 as they were published; their protocols differ in detail."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """The rows of one method under one protocol, one a seed."""
+
+    method: str
+    rows: Sequence[Row]
+    ranks: Mapping[str, npt.NDArray[np.uint8]]
+
+    def mean(self, metric: str) -> float:
+        """Over the seeds."""
+        return float(np.mean([row[metric] for row in self.rows]))
+
+    def values(self, measure: Any) -> npt.NDArray[np.float64]:
+        """float64 [B]: each person's mean over the seeds."""
+        places = [self.ranks[key_of(row)][:, None].astype(np.int64) for row in self.rows]
+        return np.asarray(np.mean([measure(each, K) for each in places], axis=0))
+
+
+def tables(rows: Rows) -> str:
+    """Markdown: for every data set and split a table, then what other variants gave."""
+    by_task: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in rows.rows:
+        by_task[row["dataset"], row["split"]].append(row)
+    return "\n\n".join(
+        _table(title, found, rows) + _variants(found) for title, found in by_task.items()
+    )
+
+
+def _groups(rows: Sequence[Row], ranks: Rows, part: str, variant: Variant) -> dict[str, Group]:
+    wanted = (part, variant.history, variant.seen_masked)
+    by_method: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        if (row["part"], row["history"], row["seen_masked"]) == wanted:
+            by_method[row["method"]].append(row)
+    groups = {
+        name: Group(method=name, rows=found, ranks=ranks.ranks) for name, found in by_method.items()
+    }
+    return dict(sorted(groups.items(), key=lambda entry: -entry[1].mean("recall@10")))
+
+
+def _table(title: tuple[str, str], found: Sequence[Row], rows: Rows) -> str:
+    test = _groups(found, rows, "test", MAIN)
+    validation = _groups(found, rows, "validation", MAIN)
+    people = next(iter(test.values())).rows[0]["num_people"]
+    columns = (
+        *("method", "seeds", "R@5", "N@5", "R@10 (95 % interval)", "N@10"),
+        *(f"`{REFERENCE}` has more R@10", "validation R@10", "parameters", "training s"),
+    )
+    lines = [
+        f"**{title[0]}**, {title[1]}: {people:,} people, {MAIN.label}",
+        "",
+        f"| {' | '.join(columns)} |",
+        f"|{'---|' * len(columns)}",
+    ]
+    for name, group in test.items():
+        lines.append(f"| {' | '.join(_cells(group, validation[name], test))} |")
+    if title[1] == "leave-last-out":
+        lines += [
+            f"| {name} | | | | {figures} |  | | | | |" for name, figures in PUBLISHED[title[0]]
+        ]
+    return "\n".join(lines)
+
+
+def _cells(group: Group, validation: Group, test: Mapping[str, Group]) -> list[str]:
+    interval = bootstrap_mean(group.values(recall_at), BootstrapConfig())
+    gain = "–"
+    if group.method != REFERENCE and REFERENCE in test:
+        found = compare_paired(
+            test[REFERENCE].values(recall_at), group.values(recall_at), BootstrapConfig()
+        ).difference
+        gain = f"{found.mean:+.4f} ({found.low:+.4f} to {found.high:+.4f})"
+    return [
+        f"`{group.method}`",
+        str(len(group.rows)),
+        f"{group.mean('recall@5'):.4f}",
+        f"{group.mean('ndcg@5'):.4f}",
+        f"{interval.mean:.4f} ({interval.low:.4f}–{interval.high:.4f})",
+        f"{group.values(ndcg_at).mean():.4f}",
+        gain,
+        f"{validation.mean('recall@10'):.4f}",
+        f"{group.rows[0]['parameters']:,}",
+        f"{np.mean([row['train_seconds'] for row in group.rows]):.0f}",
+    ]
+
+
+def _variants(found: Sequence[Row]) -> str:
+    """R@10 / N@10 of the first seed under the other variants; nothing where none was asked."""
+    variants = (MAIN, *OTHERS)
+    cells: dict[str, dict[Variant, str]] = defaultdict(dict)
+    for row in found:
+        variant = Variant(history=row["history"], seen_masked=row["seen_masked"])
+        if row["part"] == "test" and row["seed"] == 0:
+            cells[row["method"]][variant] = f"{row['recall@10']:.4f} / {row['ndcg@10']:.4f}"
+    asked = {name: each for name, each in cells.items() if len(each) == len(variants)}
+    if not asked:
+        return ""
+    head = f"| R@10 / N@10, seed 0 | {' | '.join(variant.label for variant in variants)} |"
+    lines = [
+        f"| `{name}` | {' | '.join(each[variant] for variant in variants)} |"
+        for name, each in asked.items()
+    ]
+    return "\n".join(["", "", head, f"|{'---|' * (len(variants) + 1)}", *lines])
