@@ -69,9 +69,13 @@ class Attention(nn.Module):
             is_causal: query q sees keys up to q; excludes `mask`.
         """
         key, value = keys_values
-        attended = F.scaled_dot_product_attention(
-            self._heads(self.query(queries)), key, value, attn_mask=mask, is_causal=is_causal
-        )
+        query = self._heads(self.query(queries))
+        if query.device.type == "cpu":  # where bfloat16, as autocast gives it, is slower here
+            query, key, value = query.float(), key.float(), value.float()
+        with torch.autocast(query.device.type, enabled=query.device.type != "cpu"):
+            attended = F.scaled_dot_product_attention(
+                query, key, value, attn_mask=mask, is_causal=is_causal
+            )
         joined: Tensor = self.output(attended.transpose(1, 2).flatten(2))
         return joined
 

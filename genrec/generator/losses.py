@@ -38,11 +38,12 @@ class _FullSoftmaxLoss(torch.autograd.Function):
         rows = max(queries.shape[0], 1)
         total = queries.new_zeros(())
         query_grad, item_grad = torch.zeros_like(queries), torch.zeros_like(items)
-        buffer = queries.new_empty(min(ROWS_AT_ONCE, rows), items.shape[0])
+        factor = _product_dtype(items)
+        items = items.to(factor)
         for start in range(0, queries.shape[0], ROWS_AT_ONCE):
-            chunk = queries[start : start + ROWS_AT_ONCE]
+            chunk = queries[start : start + ROWS_AT_ONCE].to(factor)
             wanted = target[start : start + ROWS_AT_ONCE, None]
-            logits = torch.mm(chunk, items.T, out=buffer[: chunk.shape[0]])  # [R', N]
+            logits = torch.mm(chunk, items.T).float()  # [R', N]
             highest = logits.amax(1, keepdim=True)
             wanted_logit = logits.gather(1, wanted) - highest
             weights = logits.sub_(highest).exp_()
@@ -51,8 +52,9 @@ class _FullSoftmaxLoss(torch.autograd.Function):
             if any(ctx.needs_input_grad):
                 weights.div_(sums * rows)
                 weights.scatter_add_(1, wanted, weights.new_full(wanted.shape, -1 / rows))
-                torch.mm(weights, items, out=query_grad[start : start + ROWS_AT_ONCE])
-                item_grad.addmm_(weights.T, chunk)
+                weights = weights.to(factor)
+                query_grad[start : start + ROWS_AT_ONCE] = torch.mm(weights, items)
+                item_grad += torch.mm(weights.T, chunk)
         ctx.save_for_backward(query_grad, item_grad)
         return total / rows
 
@@ -71,3 +73,9 @@ def child_log_probs(queries: Tensor, nodes: Tensor, edges: Edges) -> Tensor:
         edges: rows are rows of `queries`; for padding -inf is given.
     """
     return trie_expand(queries.float(), nodes.float(), edges.child, edges.start, edges.degree)
+
+
+def _product_dtype(tensor: Tensor) -> torch.dtype:
+    """What matrices are multiplied in: the tensor's own, or what autocast asks for."""
+    device = tensor.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else tensor.dtype

@@ -13,7 +13,6 @@ from transformers import GPT2Config, GPT2Model
 from genrec.decoding import beam_search
 from genrec.generator import GenerativeRecommender
 from genrec.generator.decoder import GeneratorDecoder
-from genrec.generator.losses import full_softmax_loss
 from genrec.interactions import NO_ITEM
 
 HISTORIES = torch.tensor(
@@ -125,22 +124,6 @@ def test_the_loss_of_a_position_is_that_of_its_history_alone(
     for name in ("generative_loss", "dense_loss"):
         mean = torch.stack([getattr(each, name) for each in alone]).mean()
         torch.testing.assert_close(getattr(joint, name), mean, atol=1e-5, rtol=1e-5)
-
-
-def test_the_full_softmax_loss_and_its_gradients_are_cross_entropys() -> None:
-    for rows in (0, 1, 256, 257, 600):
-        queries = torch.randn(rows, 12, requires_grad=True)
-        items = torch.randn(31, 12, requires_grad=True)
-        target = torch.randint(0, 31, (rows,))
-        ours = full_softmax_loss(queries, items, target)
-        theirs = F.cross_entropy(queries @ items.T, target, reduction="sum") / max(rows, 1)
-        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
-        for one, other in zip(
-            torch.autograd.grad(ours * 3, (queries, items)),
-            torch.autograd.grad(theirs * 3, (queries, items)),
-            strict=True,
-        ):
-            torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
 
 
 def test_a_node_vector_is_the_mean_direction_of_its_items(model: GenerativeRecommender) -> None:
