@@ -22,11 +22,11 @@ from genrec.generator import (
     GeneratorSource,
     GeneratorTraining,
     Mode,
-    choose_combination_weight,
+    choose_combination,
     fit_generator,
 )
+from genrec.generator.combination import Weights, mix
 from genrec.generator.sasrec import SasRecConfig, SasRecSource, fit_sasrec
-from genrec.generator.source import mix
 from genrec.interactions import (
     DATA_KIND,
     InteractionDataset,
@@ -149,24 +149,23 @@ def _generator(subject: Subject, seed: int, home: Path) -> Fitted:
         work_dir=home,
         identity={"settings": asdict(settings), **subject.digests},
     )
-    choose_combination_weight(model, subject.selection.questions, mask_seen=subject.masks)
-    source = GeneratorSource(model, Mode.COMBINED)
+    choose_combination(model, subject.selection.questions, mask_seen=subject.masks)
+    source, weights = GeneratorSource(model, Mode.COMBINED), Weights.of(model.config)
 
     def answer(requests: RequestBatch) -> dict[str, Tensor]:
         """All three rows from one search: the beams stand first in the union, best first."""
         union = source.scored_union(requests)
         return {
             "generative": union.item_index[:, :K],
-            "dense": mix(union, 0.0, K).item_index,
-            "combined": mix(union, model.config.combination_weight, K).item_index,
+            "dense": mix(union, Weights(generative=0.0, followed=0.0), K).item_index,
+            "combined": mix(union, weights, K).item_index,
         }
 
-    weight = model.config.combination_weight
     return Fitted(
         answer=answer,
         num_parameters=num_parameters(model),
         train_seconds=result.train_seconds,
-        settings={**asdict(settings), "combination_weight": weight},
+        settings={**asdict(settings), "combination": asdict(weights)},
     )
 
 

@@ -21,6 +21,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,6 +44,7 @@ from genrec.generator import (
     SlateSource,
     load_generator,
 )
+from genrec.generator.combination import Weights
 from genrec.generator.items import ItemTables
 from genrec.generator.model import make_model
 from genrec.interactions import (
@@ -199,7 +201,7 @@ def measure_agreement(run: Path, mode: Mode) -> Json:
             kind: dict(artifacts.read(run / kind, kind=kind).config)
             for kind in ("semantic_ids", "generator")
         },
-        "combination_weight": source.model.config.combination_weight,
+        "combination": asdict(Weights.of(source.model.config)),
         "by_beams": by_beams,
     }
 

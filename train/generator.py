@@ -14,7 +14,7 @@ from genrec.generator import (
     GENERATOR_KIND,
     GenerativeRecommender,
     GeneratorTraining,
-    choose_combination_weight,
+    choose_combination,
     fit_generator,
     load_fit_result,
     load_generator,
@@ -90,11 +90,11 @@ def train(
     if not processes().is_main_process:
         return
     if refit:
-        model.config.combination_weight = load_generator(
-            run / "generator"
-        ).config.combination_weight
+        chosen = load_generator(run / "generator").config
+        model.config.combination_weight = chosen.combination_weight
+        model.config.follower_weight = chosen.follower_weight
     else:
-        choose_combination_weight(model, task.questions, mask_seen=dataset.repeats is Repeats.MASK)
+        choose_combination(model, task.questions, mask_seen=dataset.repeats is Repeats.MASK)
     save_generator(out, model, result, config=config, seed=seed, parents=parents)
     discard_checkpoint(work_dir)
     console.say(f"{out}: {summary(model, result)}")
@@ -140,10 +140,9 @@ def summary(model: GenerativeRecommender, result: FitResult) -> str:
     metrics = ", ".join(
         f"{name} {value:.4f}" for name, value in result.best_metrics.items() if " " in name
     )
-    weight = model.config.combination_weight
-    return f"{text}; combination weight {weight:.2f}" + (
-        f"; validation {metrics}" if metrics else ""
-    )
+    config = model.config
+    weights = f"{config.combination_weight:.2f} generative, {config.follower_weight:.1f} followers"
+    return f"{text}; combination weights {weights}" + (f"; validation {metrics}" if metrics else "")
 
 
 def main(argv: list[str] | None = None) -> None:

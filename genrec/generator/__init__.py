@@ -4,7 +4,6 @@ from genrec.generator.batches import window_start
 from genrec.generator.config import GeneratorConfig
 from genrec.generator.fitting import (
     GeneratorTraining,
-    choose_combination_weight,
     fit_generator,
 )
 from genrec.generator.live import LiveCatalogue
@@ -16,7 +15,7 @@ from genrec.generator.saved import (
     save_generator,
 )
 from genrec.generator.slates import PrefixLimit, SlateConfig, SlateSource
-from genrec.generator.source import DEFAULT_BEAMS, GeneratorSource, Mode
+from genrec.generator.source import DEFAULT_BEAMS, GeneratorSource, Mode, choose_combination
 from genrec.generator.state import HistoryEncoder, HistoryState
 from genrec.generator.user_states import UserStates
 
@@ -35,7 +34,7 @@ __all__ = [
     "SlateConfig",
     "SlateSource",
     "UserStates",
-    "choose_combination_weight",
+    "choose_combination",
     "fit_generator",
     "load_fit_result",
     "load_generator",

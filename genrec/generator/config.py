@@ -36,8 +36,12 @@ class GeneratorConfig(PreTrainedConfig):
     item_dropout: float = 0.3
     """Share of items whose own embedding is left out in a training step, so that content and codes
     alone learn to carry an item nobody has used."""
+    num_followers: int = 0
+    """F: items kept that followed each item in training, for `combined`; 0 keeps none."""
     combination_weight: float = 0.5
-    """Weight of log p_generative in `combined`; chosen on validation."""
+    """Weight of log p_generative in `combined`, against log p_dense; chosen on validation."""
+    follower_weight: float = 0.0
+    """Weight in `combined` of what followed the history's events; chosen on validation."""
 
     def __post_init__(self, **kwargs: Any) -> None:
         if self.width % self.num_heads:
@@ -49,6 +53,11 @@ class GeneratorConfig(PreTrainedConfig):
         if not 0 <= self.combination_weight <= 1:
             raise ValueError(
                 f"combination_weight must be between 0 and 1, got {self.combination_weight}"
+            )
+        if self.num_followers < 0 or self.follower_weight < 0:
+            raise ValueError(
+                "num_followers and follower_weight must be at least 0, got "
+                f"{self.num_followers} and {self.follower_weight}"
             )
         super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
 

@@ -14,21 +14,15 @@ import torch
 from genrec.errors import InputError
 from genrec.generator.batches import WindowBatches
 from genrec.generator.config import GeneratorConfig
+from genrec.generator.followers import strongest_followers
 from genrec.generator.items import unit_content
 from genrec.generator.model import GenerativeRecommender, make_model
-from genrec.generator.source import GeneratorSource, Mode, mix
-from genrec.interactions import (
-    EvaluationSet,
-    Histories,
-    Recommendations,
-    RequestBatch,
-)
+from genrec.generator.source import GeneratorSource, Mode
+from genrec.interactions import Histories
 from genrec.training import FitResult, TrainingConfig, fit
 
-__all__ = ["GeneratorTraining", "choose_combination_weight", "fit_generator"]
+__all__ = ["GeneratorTraining", "fit_generator"]
 
-WEIGHTS = tuple(step / 20 for step in range(21))
-QUESTIONS_AT_ONCE = 128
 SELECTION_METRIC = "ndcg@10"
 
 Judge = Callable[[GeneratorSource], dict[str, float]]
@@ -48,6 +42,8 @@ class GeneratorTraining:
     """Share of hidden values left out while training."""
     item_dropout: float = 0.3
     """Share of items whose own embedding is left out in a step."""
+    followers: int = 64
+    """F: items kept at most that followed each item, for `combined`."""
     tokens: int = 2048
     """Events a batch, padding included."""
     training: TrainingConfig = field(
@@ -64,7 +60,11 @@ class GeneratorTraining:
             )
 
     def shape(
-        self, num_items: int, codebook_sizes: tuple[int, ...], content_width: int
+        self,
+        num_items: int,
+        codebook_sizes: tuple[int, ...],
+        content_width: int,
+        num_followers: int = 0,
     ) -> GeneratorConfig:
         """The model that these settings make of a catalogue."""
         return GeneratorConfig(
@@ -77,6 +77,7 @@ class GeneratorTraining:
             decoder_layers=self.decoder_layers,
             dropout=self.dropout,
             item_dropout=self.item_dropout,
+            num_followers=num_followers,
         )
 
 
@@ -115,13 +116,16 @@ def fit_generator(
     torch.manual_seed(config.training.seed)
     known = np.bincount(train.item_index, minlength=len(codes)) > 0
     centre = torch.from_numpy(content.mean(axis=0))
-    shape = config.shape(len(codes), codebook_sizes, content.shape[1])
+    followers, strengths = strongest_followers(train, len(codes), config.followers)
+    shape = config.shape(len(codes), codebook_sizes, content.shape[1], followers.shape[1])
     model = make_model(
         shape,
         codes=codes.astype(np.int32),
         content=unit_content(torch.tensor(content), centre),
         content_centre=centre,
         known=known,
+        followers=followers,
+        follower_strengths=strengths,
     )
     batches = WindowBatches(
         train, history=config.history, tokens=config.tokens, seed=config.training.seed
@@ -147,38 +151,3 @@ def _validate(model: GenerativeRecommender, judge: Judge) -> dict[str, float]:
         metrics.update({f"{mode} {name}": value for name, value in measured.items()})
     both = [metrics[f"{mode} {SELECTION_METRIC}"] for mode in (Mode.GENERATIVE, Mode.DENSE)]
     return {**metrics, SELECTION_METRIC: sum(both) / len(both)}
-
-
-def choose_combination_weight(
-    model: GenerativeRecommender, questions: EvaluationSet, *, mask_seen: bool, k: int = 10
-) -> dict[float, float]:
-    """Sets the weight of `combined` to the best on validation.
-
-    Args:
-        model: trained; its `config.combination_weight` is set.
-        questions: validation questions.
-        mask_seen: whether the items of a history are left out of its answer.
-        k: the length of the lists that NDCG judges.
-
-    Returns:
-        NDCG@k by weight.
-    """
-    source = GeneratorSource(model, Mode.COMBINED)
-    gains = dict.fromkeys(WEIGHTS, 0.0)
-    for start in range(0, len(questions), QUESTIONS_AT_ONCE):
-        rows = np.arange(start, min(start + QUESTIONS_AT_ONCE, len(questions)))
-        requests = RequestBatch.from_histories(questions.histories.select(rows))
-        if mask_seen:
-            requests = requests.without_seen()
-        union = source.scored_union(requests)
-        target = torch.from_numpy(questions.target[rows])
-        for weight in WEIGHTS:
-            gains[weight] += _gain(mix(union, weight, k), target)
-    model.config.combination_weight = max(WEIGHTS, key=lambda weight: gains[weight])
-    return {weight: gain / len(questions) for weight, gain in gains.items()}
-
-
-def _gain(lists: Recommendations, target: torch.Tensor) -> float:
-    """The sum of 1 / log2(rank + 1) over the targets found."""
-    places = torch.arange(lists.item_index.shape[1]) + 2.0
-    return float(((lists.item_index == target[:, None]) / places.log2()).sum())

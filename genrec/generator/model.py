@@ -53,6 +53,8 @@ class GenerativeRecommender(PreTrainedModel):
     content: Tensor
     content_centre: Tensor
     known: Tensor
+    followers: Tensor
+    follower_strengths: Tensor
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__(config)
@@ -63,6 +65,9 @@ class GenerativeRecommender(PreTrainedModel):
         self.register_buffer("content", torch.zeros(config.num_items, config.content_width))
         self.register_buffer("content_centre", torch.zeros(config.content_width))
         self.register_buffer("known", torch.ones(config.num_items, dtype=torch.bool))
+        shape = (config.num_items, config.num_followers)
+        self.register_buffer("followers", torch.full(shape, NO_ITEM, dtype=torch.int32))
+        self.register_buffer("follower_strengths", torch.zeros(shape))
         self.item_encoder = ItemEncoder(config)
         self.positions = nn.Embedding(config.history, width)
         self.dropout = Dropout(config.dropout)
@@ -267,8 +272,8 @@ def make_model(config: GeneratorConfig, **buffers: Any) -> GenerativeRecommender
 
     Args:
         config: its shape.
-        buffers: `codes` [N, L], `content` [N, content_width], `content_centre` [content_width] and
-            `known` [N] as arrays.
+        buffers: `codes` [N, L], `content` [N, content_width], `content_centre` [content_width],
+            `known` [N], `followers` and `follower_strengths` [N, F] as arrays.
     """
     model = GenerativeRecommender(config)
     for name, values in buffers.items():

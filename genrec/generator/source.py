@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,7 +15,9 @@ from torch import Tensor
 from genrec.decoding import Eligibility, FilterCache, beam_search, beam_widths
 from genrec.errors import DeadlineExceededError, InputError
 from genrec.generator.batches import cut_to_window
+from genrec.generator.combination import ScoredUnion, Weights, best_weights, mix, only_new
 from genrec.generator.decoder import GeneratorDecoder
+from genrec.generator.followers import follower_scores
 from genrec.generator.items import ItemTables
 from genrec.generator.live import LiveCatalogue
 from genrec.generator.model import GenerativeRecommender
@@ -22,17 +25,22 @@ from genrec.generator.state import HistoryEncoder, HistoryState
 from genrec.generator.user_states import UserStates
 from genrec.interactions import (
     NO_ITEM,
+    EvaluationSet,
     Recommendations,
     RequestBatch,
     answer_in_parts,
     select_top_k,
 )
-from genrec.kernels import Backend, beam_select
+from genrec.kernels import Backend
 from genrec.kernels.backend import choose_backend
 
-__all__ = ["DEFAULT_BEAMS", "EncodedRequests", "GeneratorSource", "Mode", "ScoredUnion", "mix"]
+__all__ = ["DEFAULT_BEAMS", "EncodedRequests", "GeneratorSource", "Mode", "choose_combination"]
 
 DEFAULT_BEAMS = 50
+FOLLOWER_CANDIDATES = 10
+"""Followers that join the union; nearly all that matter stand in the beams already."""
+FOLLOWER_SCALE = 0.1
+"""Strengths far below it count as they are, far above it with their logarithm."""
 REQUESTS_AT_ONCE = 128
 """Larger batches are cut: the beams of so many requests fill the caches already."""
 
@@ -45,19 +53,8 @@ class Mode(StrEnum):
     DENSE = "dense"
     """The dense head's softmax over all items."""
     COMBINED = "combined"
-    """The union of the beams and the dense head's best, by the weighted sum of both log p."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScoredUnion:
-    """The candidates of `combined`, with both of their log-probabilities."""
-
-    item_index: Tensor
-    """int64 [B, C]: NO_ITEM where there is none; unique per row otherwise."""
-    generative: Tensor
-    """float32 [B, C]: log p of the Semantic ID."""
-    dense: Tensor
-    """float32 [B, C]: log p under the dense head."""
+    """The union of the beams, the dense head's best and the history's strongest followers, by the
+    weighted sum of both log p and of the logarithm of how much an item followed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +63,8 @@ class EncodedRequests:
 
     requests: RequestBatch
     """What is permitted; the histories in it are not read again."""
+    window: Tensor
+    """int64 [B, T], where the states are: the events that were encoded, NO_ITEM behind the end."""
     tables: ItemTables
     """What the histories were encoded with, and what the answers are scored with."""
     states: Tensor
@@ -76,9 +75,14 @@ class EncodedRequests:
     @classmethod
     def of(cls, requests: RequestBatch, tables: ItemTables, state: HistoryState) -> EncodedRequests:
         """Of histories that can be gone on from."""
-        lengths = state.lengths.to(state.states.device)
-        requests = _as_known(requests, tables)
-        return cls(requests=requests, tables=tables, states=state.states, lengths=lengths)
+        window = state.item_index.to(state.states.device)
+        return cls(
+            requests=_as_known(requests, tables),
+            window=window,
+            tables=tables,
+            states=state.states,
+            lengths=(window != NO_ITEM).sum(1),
+        )
 
 
 class GeneratorSource:
@@ -155,7 +159,7 @@ class GeneratorSource:
 
     @torch.inference_mode()
     def scored_union(self, requests: RequestBatch, k: int = 0) -> ScoredUnion:
-        """Both log-probabilities of the beams and of the dense head's best."""
+        """What `combined` chooses from, and what it weighs; k items at least, where there are."""
         return self._scored_union(self._encode(requests), self._at_least(k), None)
 
     def read_histories(self, requests: RequestBatch, tables: ItemTables) -> HistoryState:
@@ -185,7 +189,7 @@ class GeneratorSource:
         """
         if self.mode is Mode.COMBINED:
             union = self._scored_union(asked, num_beams, deadline)
-            return mix(union, self.model.config.combination_weight, k)
+            return mix(union, Weights.of(self.model.config), k)
         if self.mode is Mode.DENSE:
             log_probs = self._dense_log_probs(asked)
             permitted = asked.requests.permitted(asked.tables.num_items)
@@ -209,6 +213,7 @@ class GeneratorSource:
         window = window.to(self.model.device)
         return EncodedRequests(
             requests=_as_known(requests, tables),
+            window=window,
             tables=tables,
             states=self.model.encode(tables, window),
             lengths=(window != NO_ITEM).sum(1),
@@ -253,14 +258,31 @@ class GeneratorSource:
         dense = self._dense_log_probs(asked)
         permitted = asked.requests.permitted(asked.tables.num_items)
         best = select_top_k(dense, permitted, num_beams[-1], self.name).item_index
-        known = (best[:, :, None] == found[:, None]).any(-1)
-        best = best.masked_fill(known, NO_ITEM)
-        items = torch.cat([found, best], dim=1)
+        best = only_new(best, found)
+        followed = self._followed(asked)
+        strongest = followed.masked_fill(followed == 0, -torch.inf)
+        most = min(FOLLOWER_CANDIDATES, num_beams[-1])
+        following = select_top_k(strongest, permitted, most, self.name).item_index
+        following = only_new(following, torch.cat([found, best], dim=1))
+        rest = torch.cat([best, following], dim=1)
+        items = torch.cat([found, rest], dim=1)
+        places = items.clamp(min=0)
         return ScoredUnion(
             item_index=items,
-            generative=torch.cat([generative, self._path_scores(asked, best)], dim=1),
-            dense=dense.gather(1, items.clamp(min=0)),
+            generative=torch.cat([generative, self._path_scores(asked, rest)], dim=1),
+            dense=dense.gather(1, places),
+            followed=followed.gather(1, places) - followed.amax(1, keepdim=True),
         )
+
+    def _followed(self, asked: EncodedRequests) -> Tensor:
+        """float32 [B, N]: how much each item followed the history, the logarithm beyond a scale."""
+        model, tables = self.model, asked.tables
+        strengths = follower_scores(
+            model.followers, model.follower_strengths, asked.window, tables.num_items
+        )
+        if tables.gone is not None:
+            strengths = strengths.masked_fill(tables.gone, 0.0)
+        return torch.log1p(strengths / FOLLOWER_SCALE).cpu()
 
     def _path_scores(self, asked: EncodedRequests, items: Tensor) -> Tensor:
         """float32 [B, C]: log p of the Semantic IDs of given items."""
@@ -283,20 +305,30 @@ def _as_known(requests: RequestBatch, tables: ItemTables) -> RequestBatch:
     return replace(requests, allowed=F.pad(requests.allowed, later))
 
 
-def mix(union: ScoredUnion, weight: float, k: int) -> Recommendations:
-    """The k best candidates by `weight` · log p_generative + (1 - weight) · log p_dense.
+def choose_combination(
+    model: GenerativeRecommender, questions: EvaluationSet, *, mask_seen: bool, k: int = 10
+) -> dict[Weights, float]:
+    """Sets the weights of `combined` to the best on validation.
 
     Args:
-        union: the candidates.
-        weight: between 0 and 1.
-        k: items asked for; at most C of them exist.
+        model: trained; the weights in its `config` are set.
+        questions: validation questions.
+        mask_seen: whether the items of a history are left out of its answer.
+        k: the length of the lists that NDCG judges.
+
+    Returns:
+        NDCG@k by weights.
     """
-    score = weight * union.generative + (1 - weight) * union.dense
-    there = union.item_index != NO_ITEM
-    score, best = beam_select(
-        score.masked_fill(~there, -torch.inf),
-        union.item_index.clamp(min=0),
-        min(k, score.shape[1]),
-    )
-    items = union.item_index.gather(1, best).masked_fill(score == -torch.inf, NO_ITEM)
-    return Recommendations(item_index=items, score=score, source=str(Mode.COMBINED))
+    source = GeneratorSource(model, Mode.COMBINED)
+
+    def answers() -> Iterator[tuple[ScoredUnion, Tensor]]:
+        for start in range(0, len(questions), REQUESTS_AT_ONCE):
+            rows = np.arange(start, min(start + REQUESTS_AT_ONCE, len(questions)))
+            requests = RequestBatch.from_histories(questions.histories.select(rows))
+            requests = requests.without_seen() if mask_seen else requests
+            yield source.scored_union(requests), torch.from_numpy(questions.target[rows])
+
+    best, gains = best_weights(answers(), k)
+    model.config.combination_weight = best.generative
+    model.config.follower_weight = best.followed
+    return {weights: gain / len(questions) for weights, gain in gains.items()}

@@ -83,8 +83,9 @@ def test_nobody_to_learn_from_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"width": 7}, {"history": 3}, {"history": 0}, {"tokens": 2}], ids=str
+    ("name", "wrong"), [("width", 7), ("history", 3), ("history", 0), ("tokens", 2)]
 )
-def test_sizes_that_do_not_fit_are_refused(wrong: dict[str, int]) -> None:
+def test_sizes_that_do_not_fit_are_refused(name: str, wrong: int) -> None:
+    sizes = {"width": 8, "history": 4, "tokens": 64, name: wrong}
     with pytest.raises(ValueError, match="must be"):
-        replace(CONFIG, **wrong)
+        SasRecConfig(width=sizes["width"], history=sizes["history"], tokens=sizes["tokens"])

@@ -9,7 +9,6 @@ import torch
 
 from genrec.errors import DeadlineExceededError, InputError
 from genrec.generator import GenerativeRecommender, GeneratorSource, Mode
-from genrec.generator.source import ScoredUnion, mix
 from genrec.interactions import NO_ITEM, Histories, RequestBatch
 
 REQUESTS = RequestBatch.from_histories(
@@ -68,15 +67,26 @@ def test_both_scores_of_the_union_are_exact(model: GenerativeRecommender) -> Non
                 assert found == pytest.approx(exact[item], abs=1e-3)
 
 
-def test_mix_weighs_the_two_log_probabilities() -> None:
-    union = ScoredUnion(
-        item_index=torch.tensor([[4, 2, NO_ITEM]]),
-        generative=torch.tensor([[-1.0, -3.0, 0.0]]),
-        dense=torch.tensor([[-5.0, -1.0, 0.0]]),
-    )
-    assert mix(union, 0.5, 2).item_index.tolist() == [[2, 4]]
-    assert mix(union, 0.9, 2).item_index.tolist() == [[4, 2]]
-    assert mix(union, 0.5, 3).item_index.tolist() == [[2, 4, NO_ITEM]]
+def test_combined_weighs_what_followed_the_history(model: GenerativeRecommender) -> None:
+    """Item 7 followed item 1 in training; nothing else ever followed anything."""
+    model.config.num_followers = 1
+    model.followers = torch.full((60, 1), NO_ITEM, dtype=torch.int32)
+    model.follower_strengths = torch.zeros(60, 1)
+    model.followers[1, 0], model.follower_strengths[1, 0] = 7, 0.4
+    requests = RequestBatch.from_histories(Histories.from_lists([[3, 1], [3, 2]]))
+    source = GeneratorSource(model, Mode.COMBINED, num_beams=2)
+    union = source.scored_union(requests)
+    assert 7 in union.item_index[0].tolist()  # though neither beams nor dense head found it
+    assert (union.followed[0] == 0).nonzero().tolist() == (
+        union.item_index[0] == 7
+    ).nonzero().tolist()
+    assert (union.followed[1] == 0).all()
+    model.config.follower_weight = 100.0
+    assert source.recommend(requests, 1).item_index[0].tolist() == [7]
+    forbidden = source.recommend(requests.without_seen(), 1)
+    assert forbidden.item_index[0].tolist() == [7]
+    model.config.follower_weight = 0.0
+    assert source.recommend(requests, 1).item_index[0].tolist() != [7]
 
 
 def test_a_deadline_in_the_past_is_seen(model: GenerativeRecommender) -> None:

@@ -1,0 +1,71 @@
+"""What followed what in training: the third voice of `combined`, which remembers single pairs.
+
+A model of 128 dimensions cannot remember which of ten thousand items came after which; a list of
+each item's strongest followers can. It is counted, not learnt: in training it would know the very
+pair that is asked for, so it is brought in afterwards, with a weight that validation chooses.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from genrec.interactions import NO_ITEM, Histories, divided_by_counts, transitions
+
+__all__ = ["follower_scores", "strongest_followers"]
+
+WINDOW = 5
+"""Places within which one event follows another."""
+FADING = 0.6
+"""What an event of the history counts beside the one after it."""
+
+
+def strongest_followers(
+    train: Histories, num_items: int, most: int
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    """The items that followed each item most, int32 [N, F], and how much, float32 [N, F].
+
+    The measure is `transitions`, divided by the root of both items' counts. F is the longest list,
+    at most `most`; shorter ones end with NO_ITEM and 0.
+
+    Args:
+        train: what may be learnt from.
+        num_items: N.
+        most: followers kept of an item.
+    """
+    counts = np.bincount(train.item_index, minlength=num_items)
+    matrix = divided_by_counts(transitions(train, num_items, WINDOW), counts)
+    row = np.repeat(np.arange(num_items), np.diff(matrix.indptr))
+    order = np.lexsort((matrix.indices, -matrix.data, row))  # by item, the strongest first
+    place = np.arange(order.size) - matrix.indptr[row]
+    kept = place < most
+    shape = (num_items, int(place[kept].max(initial=-1)) + 1)
+    items = np.full(shape, NO_ITEM, dtype=np.int32)
+    weights = np.zeros(shape, dtype=np.float32)
+    items[row[kept], place[kept]] = matrix.indices[order][kept]
+    weights[row[kept], place[kept]] = matrix.data[order][kept]
+    return items, weights
+
+
+def follower_scores(followers: Tensor, weights: Tensor, history: Tensor, num_items: int) -> Tensor:
+    """float32 [B, N]: how much each item follows the events of each history; 0 where it never did.
+
+    Args:
+        followers: int32 [n, F], n at most N: items that came after training follow nothing.
+        weights: float32 [n, F].
+        history: int64 [B, T], oldest first, NO_ITEM behind the end.
+        num_items: N.
+    """
+    scores = weights.new_zeros(len(history), num_items)
+    if not followers.numel() or not history.numel():
+        return scores
+    age = (history != NO_ITEM).sum(1, keepdim=True) - 1
+    age = age - torch.arange(history.shape[1], device=history.device)  # [B, T]
+    known = (history != NO_ITEM) & (history < len(followers))
+    votes = torch.where(known, FADING**age, 0.0)  # [B, T]
+    rows = torch.where(known, history, 0)
+    given = weights[rows] * votes[..., None]  # [B, T, F]
+    places = followers[rows].clamp(min=0).long()
+    return scores.scatter_add_(1, places.flatten(1), given.flatten(1))
