@@ -5,8 +5,7 @@
 A run folder needs `data/`, `embeddings/` and `semantic_ids/`; the split is the one that its
 Semantic IDs learnt from. All items are ranked, all people are asked, validation and test; metrics
 are at item level. With `--everything` the test is also asked with the histories cut to 20 events
-and with seen items allowed. What has been measured is not measured again; interrupted, the same
-command goes on. `python -m benchmarks.accuracy tables` prints what stands in the file, with paired
+and with seen items allowed. Interrupted, the same command goes on. `python -m benchmarks.accuracy tables` prints what stands in the file, with paired
 differences.
 """
 
@@ -18,7 +17,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.accuracy_methods import METHODS, Subject, fit_method
+from benchmarks.accuracy_methods import METHODS, Subject, Trial, fit_method
 from benchmarks.accuracy_rows import MAIN, OTHERS, Rows, answer_all, figures_of, provenance
 from benchmarks.accuracy_tables import tables
 from genrec import console
@@ -28,6 +27,7 @@ from genrec.training import discard_checkpoint
 app = console.program(__doc__)
 
 OutOption = Annotated[Path, typer.Option(help="The JSON of all rows; ranks go beside it as .npz.")]
+PRECISIONS = ("fp32", "bf16")
 OUT = Path("docs/results/accuracy.json")
 
 
@@ -37,23 +37,29 @@ def train(
     method: Annotated[str, typer.Option(help=f"One of {', '.join(METHODS)}.")],
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.", min=0)] = 0,
     everything: Annotated[bool, typer.Option(help="Other histories and policies too.")] = False,
+    precision: Annotated[
+        str, typer.Option(help="fp32 or bf16: of the products in training; answers are fp32.")
+    ] = "fp32",
     out: OutOption = OUT,
     work: Annotated[Path, typer.Option(help="Checkpoints.")] = Path("runs/accuracy"),
 ) -> None:
     """Measures one method with one seed on one run."""
+    if precision not in PRECISIONS:
+        raise InputError(f"--precision must be fp32 or bf16, got {precision}")
     if method not in METHODS:
         raise InputError(f"--method must be one of {', '.join(METHODS)}, got {method}")
     subject, rows = Subject(run), Rows(out)
     name = f"{subject.dataset.name}/{subject.protocol}/{method}-{seed}"
     asked = [("validation", MAIN), ("test", MAIN)]
     asked += [("test", variant) for variant in OTHERS if everything]
-    fitted = fit_method(subject, method, seed, work / name)
+    fitted = fit_method(subject, method, Trial(seed=seed, home=work / name, precision=precision))
     facts = {
         "dataset": subject.dataset.name,
         "split": str(subject.protocol),
         "seed": seed,
         "parameters": fitted.num_parameters,
         "train_seconds": round(fitted.train_seconds, 1),
+        "precision": precision,
         "settings": dict(fitted.settings),
         **provenance(["python", "-m", "benchmarks.accuracy", *sys.argv[1:]]),
     }

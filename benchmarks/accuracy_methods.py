@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from scipy import sparse
 from torch import Tensor, nn
 
@@ -49,11 +51,14 @@ from genrec.retrieval import (
     item_cosines,
 )
 from genrec.semantic_ids import SEMANTIC_IDS_KIND, SemanticIds
+from genrec.training import TrainingConfig
 
-__all__ = ["METHODS", "Fitted", "Subject", "fit_method"]
+__all__ = ["METHODS", "Fitted", "Subject", "Trial", "fit_method"]
 
 K = 10
 VALIDATION_QUESTIONS = 6000
+GENERATOR_EPOCHS = 10
+"""All of them: a sample of validation, asked every epoch, chose worse."""
 
 
 @dataclass(frozen=True)
@@ -129,26 +134,48 @@ class Fitted:
     """What it was trained with, and what validation chose while it was."""
 
 
-def fit_method(subject: Subject, method: str, seed: int, home: Path) -> Fitted:
-    """One of METHODS, trained; an interrupted training found in `home` is continued."""
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One training."""
+
+    seed: int
+    """Of everything that is drawn."""
+    home: Path
+    """Checkpoints; an interrupted training found there is continued."""
+    precision: str
+    """`fp32` or `bf16`: what matrices are multiplied in while training."""
+
+    def training(self, settings: TrainingConfig, **changes: Any) -> TrainingConfig:
+        """The settings of a method, with this seed."""
+        return replace(settings, seed=self.seed, **changes)
+
+    def products(self) -> AbstractContextManager[None]:
+        """In which the training runs."""
+        return torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bf16")
+
+
+def fit_method(subject: Subject, method: str, trial: Trial) -> Fitted:
+    """One of METHODS, trained."""
     if method in COUNTED:
         return COUNTED[method](subject)
-    return TRAINED[method](subject, seed, home)
+    return TRAINED[method](subject, trial)
 
 
-def _generator(subject: Subject, seed: int, home: Path) -> Fitted:
+def _generator(subject: Subject, trial: Trial) -> Fitted:
     settings = GeneratorTraining()
-    settings = replace(settings, training=replace(settings.training, seed=seed))
-    model, result = fit_generator(
-        subject.split.train,
-        subject.ids.codes,
-        subject.ids.codebook_sizes,
-        subject.content,
-        settings,
-        judge=None,
-        work_dir=home,
-        identity={"settings": asdict(settings), **subject.digests},
-    )
+    training = trial.training(settings.training, num_epochs=GENERATOR_EPOCHS)
+    settings = replace(settings, training=training)
+    with trial.products():
+        model, result = fit_generator(
+            subject.split.train,
+            subject.ids.codes,
+            subject.ids.codebook_sizes,
+            subject.content,
+            settings,
+            judge=None,
+            work_dir=trial.home,
+            identity={"settings": asdict(settings), **subject.digests},
+        )
     choose_combination(model, subject.selection.questions, mask_seen=subject.masks)
     source, weights = GeneratorSource(model, Mode.COMBINED), Weights.of(model.config)
 
@@ -169,17 +196,18 @@ def _generator(subject: Subject, seed: int, home: Path) -> Fitted:
     )
 
 
-def _sasrec(subject: Subject, seed: int, home: Path) -> Fitted:
+def _sasrec(subject: Subject, trial: Trial) -> Fitted:
     settings = SasRecConfig()
-    settings = replace(settings, training=replace(settings.training, seed=seed))
-    model, result = fit_sasrec(
-        subject.split.train,
-        subject.num_items,
-        settings,
-        judge=partial(judge, task=subject.selection),
-        work_dir=home,
-        identity={"settings": asdict(settings), "data": subject.digests[DATA_KIND]},
-    )
+    settings = replace(settings, training=trial.training(settings.training))
+    with trial.products():
+        model, result = fit_sasrec(
+            subject.split.train,
+            subject.num_items,
+            settings,
+            judge=partial(judge, task=subject.selection),
+            work_dir=trial.home,
+            identity={"settings": asdict(settings), "data": subject.digests[DATA_KIND]},
+        )
     return Fitted(
         answer=listed(SasRecSource(model)),
         num_parameters=num_parameters(model),
@@ -188,16 +216,16 @@ def _sasrec(subject: Subject, seed: int, home: Path) -> Fitted:
     )
 
 
-def _two_tower(subject: Subject, seed: int, home: Path) -> Fitted:
+def _two_tower(subject: Subject, trial: Trial) -> Fitted:
     settings = TwoTowerConfig()
-    settings = replace(settings, training=replace(settings.training, seed=seed))
+    settings = replace(settings, training=trial.training(settings.training))
     two_tower = fit_two_tower(
         subject.split.train,
         subject.content,
         settings,
         validation=subject.selection.questions,
         mask_seen=subject.masks,
-        work_dir=home,
+        work_dir=trial.home,
     )
     return Fitted(
         answer=listed(TwoTowerSource(two_tower)),
@@ -237,7 +265,7 @@ def _popularity(subject: Subject) -> Fitted:
     return Fitted(answer=listed(PopularitySource(counts)), num_parameters=subject.num_items)
 
 
-TRAINED: dict[str, Callable[[Subject, int, Path], Fitted]] = {
+TRAINED: dict[str, Callable[[Subject, Trial], Fitted]] = {
     "generator": _generator,
     "sasrec": _sasrec,
     "two_tower": _two_tower,

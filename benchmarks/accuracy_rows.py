@@ -118,13 +118,17 @@ class Rows:
         self.path = path
         self.rows: list[Row] = []
         self.ranks: dict[str, Ranks] = {}
-        if path.is_file():
-            self.rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-            with np.load(path.with_suffix(".npz"), allow_pickle=False) as kept:
+        self._read()
+
+    def _read(self) -> None:
+        if self.path.is_file():
+            self.rows = json.loads(self.path.read_text(encoding="utf-8"))["rows"]
+            with np.load(self.path.with_suffix(".npz"), allow_pickle=False) as kept:
                 self.ranks = dict(kept)
 
     def add(self, row: Row, ranks: Ranks | None) -> None:
         """Puts a row in the place of the one with its identity, if there is one, and writes all."""
+        self._read()  # another method may have been measured meanwhile
         key = key_of(row)
         self.rows = [each for each in self.rows if key_of(each) != key] + [row]
         self.rows.sort(key=key_of)
@@ -135,10 +139,6 @@ class Rows:
         self.path.write_text(text + "\n", encoding="utf-8")
         in_order = {name: self.ranks[name] for name in sorted(self.ranks)}
         np.savez_compressed(self.path.with_suffix(".npz"), allow_pickle=False, **in_order)
-
-    def has(self, row: Row) -> bool:
-        """Whether a row of this identity is there."""
-        return any(key_of(each) == key_of(row) for each in self.rows)
 
 
 def key_of(row: Mapping[str, Any]) -> str:
