@@ -5,8 +5,8 @@
 A run folder needs `data/`, `embeddings/` and `semantic_ids/`; the split is the one that its
 Semantic IDs learnt from. All items are ranked, all people are asked, validation and test; metrics
 are at item level. With `--everything` the test is also asked with the histories cut to 20 events
-and with seen items allowed. Interrupted, the same command goes on. `python -m benchmarks.accuracy tables` prints what stands in the file, with paired
-differences.
+and with seen items allowed. Interrupted, the same command goes on.
+`python -m benchmarks.accuracy tables` prints what stands in the file, with paired differences.
 """
 
 from __future__ import annotations

@@ -105,7 +105,8 @@ def _table(title: tuple[str, str], found: Sequence[Row], rows: Rows) -> str:
         lines.append(f"| {' | '.join(_cells(group, validation[name], test))} |")
     if title[1] == "leave-last-out":
         lines += [
-            f"| {name} | | | | {figures} |  | | | | |" for name, figures in PUBLISHED[title[0]]
+            f"| {name} | | | | {figures} | | | | | |"
+            for name, figures in PUBLISHED.get(title[0], ())
         ]
     return "\n".join(lines)
 

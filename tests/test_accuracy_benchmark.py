@@ -1,0 +1,122 @@
+"""The accuracy benchmark: how questions are asked, what a row says, a run on tiny data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import accuracy
+from benchmarks.accuracy_methods import METHODS
+from benchmarks.accuracy_rows import MAIN, Rows, Variant, answer_all, figures_of
+from benchmarks.accuracy_tables import tables
+from genrec.interactions import NO_ITEM, EvaluationSet, Histories, RequestBatch
+
+QUESTIONS = EvaluationSet(
+    user_index=np.array([0, 1]),
+    histories=Histories.from_lists([list(range(30)), [5, 6]]),
+    target=np.array([40, 7]),
+    target_time=np.array([0, 0]),
+)
+BOTH = np.array([0, 1])
+
+
+def test_a_cut_history_is_the_latest_events_and_all_that_was_seen_stays_masked() -> None:
+    asked = Variant(history=20).requests(QUESTIONS, BOTH)
+    assert asked.item_index[0].tolist() == list(range(10, 30))
+    assert asked.item_index[1].tolist() == [5, 6] + [NO_ITEM] * 18
+    permitted = asked.permitted(50)
+    assert permitted is not None
+    assert permitted[0].nonzero()[:, 0].tolist() == list(range(30, 50))
+
+
+def test_seen_items_are_allowed_only_where_the_variant_says_so() -> None:
+    assert Variant(seen_masked=False).requests(QUESTIONS, BOTH).excluded is None
+    assert MAIN.requests(QUESTIONS, BOTH).item_index.shape == (2, 30)
+
+
+def test_ranks_are_the_places_of_the_targets() -> None:
+    def answer(requests: RequestBatch) -> dict[str, torch.Tensor]:
+        assert len(requests) == 2
+        return {"fixed": torch.tensor([[40, 1, 2], [1, 2, 7]])}
+
+    ranks = answer_all(answer, QUESTIONS, MAIN, "fixed")["fixed"]
+    assert ranks.tolist() == [1, 3]
+    figures = figures_of(np.array([1, 3, 0, 7], dtype=np.uint8))
+    assert (figures["recall@5"], figures["recall@10"]) == (0.5, 0.75)
+    assert figures["ndcg@5"] == pytest.approx((1 + 0.5) / 4)
+
+
+def test_a_row_that_is_measured_again_takes_the_place_of_the_first(tmp_path: Path) -> None:
+    identity = {
+        "dataset": "d",
+        "split": "leave-last-out",
+        "method": "m",
+        "seed": 0,
+        "part": "test",
+        "history": 50,
+        "seen_masked": True,
+    }
+    rows = Rows(tmp_path / "rows.json")
+    for recall in (0.1, 0.2):
+        rows.add({**identity, "recall@10": recall}, np.array([1], dtype=np.uint8))
+    again = Rows(tmp_path / "rows.json")
+    assert [row["recall@10"] for row in again.rows] == [0.2]
+    assert [ranks.tolist() for ranks in again.ranks.values()] == [[1]]
+
+
+@pytest.mark.parametrize(
+    "methods",
+    [
+        ("generator", "transitions", "popularity"),
+        pytest.param(METHODS, marks=pytest.mark.slow),
+    ],
+    ids=["some", "all"],
+)
+def test_methods_make_their_rows_and_the_tables_show_them(
+    methods: tuple[str, ...],
+    tiny_run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("benchmarks.accuracy_methods.GENERATOR_EPOCHS", 2)
+    out = tmp_path / "accuracy.json"
+    for method in methods:
+        options = ["--run", str(tiny_run), "--method", method, "--everything"]
+        accuracy.main(["train", *options, "--out", str(out), "--work", str(tmp_path / "work")])
+    found = json.loads(out.read_text())["rows"]
+    names = {row["method"] for row in found}
+    assert names == {*methods, "generative", "dense", "combined"} - {"generator"}
+    assert {row["part"] for row in found} == {"validation", "test"}
+    for row in found:
+        low, high = row["recall@10_ci95"]
+        assert 0 <= low <= row["recall@10"] <= high <= 1
+    by_name = {row["method"]: row["recall@10"] for row in found if row["part"] == "test"}
+    assert by_name["transitions"] > 0.8 > by_name["popularity"]  # items stand in chains
+    capsys.readouterr()
+    accuracy.main(["tables", "--out", str(out)])
+    shown = capsys.readouterr().out
+    assert all(f"`{name}`" in shown for name in names)
+    assert tables(Rows(out)).strip() == shown.strip()
+
+
+def test_a_method_that_does_not_exist_is_refused(
+    tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        accuracy.main(
+            [
+                "train",
+                "--run",
+                str(tiny_run),
+                "--method",
+                "oracle",
+                "--out",
+                str(tmp_path / "o.json"),
+            ]
+        )
+    assert "--method must be one of generator" in capsys.readouterr().err
