@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import json
+import logging
 import re
 import sys
 from pathlib import Path
@@ -203,6 +204,25 @@ def test_progress_on_a_terminal_is_a_bar(
     printed = capsys.readouterr().err
     assert "3/3" in printed
     assert "loss 2.5" in printed
+
+
+def test_what_is_logged_beside_a_bar_stands_above_it_on_a_line_of_its_own(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    app = console.program("Logs.")
+
+    @app.command()
+    def log() -> None:
+        with console.progress("reading", 3) as advance:
+            advance(1, note="a note")
+            logging.getLogger("genrec.tests").info("a line of the log")
+
+    console.run(app, [])
+    lines = capsys.readouterr().err.replace("\r", "\n").splitlines()
+    [logged] = [line for line in lines if "a line of the log" in line]
+    assert "a note" not in logged
 
 
 def test_an_error_inside_progress_passes_through() -> None:

@@ -1,6 +1,7 @@
 """How good, how sure, how fast: metrics, paired statistics, latency, the comparison report."""
 
 from genrec.evaluation.comparison import CompareConfig, compare
+from genrec.evaluation.curve import curve_table
 from genrec.evaluation.environment import describe_environment
 from genrec.evaluation.findings import headline
 from genrec.evaluation.judge import judge
@@ -66,6 +67,7 @@ __all__ = [
     "compare_paired",
     "comparison_table",
     "count_faults",
+    "curve_table",
     "describe_environment",
     "evaluate_source",
     "headline",
