@@ -38,6 +38,8 @@ from genrec.semantic_ids import (
 )
 
 PARENTS = ("data", "semantic_ids", "generator", "two_tower", "ranker")
+REPORT_FORMAT = 2
+"""Grows when a report holds more than it did, so that an older one is not taken for current."""
 MODELS = ("generator", "two_tower", "ranker")
 LEAVE_LAST_OUT = str(Protocol.LEAVE_LAST_OUT)
 
@@ -76,6 +78,7 @@ def compare_run(
     protocol = trained_split(parents, split)
     folder = run / "report"
     ingredients: dict[str, Any] = {
+        "format": REPORT_FORMAT,
         "compare": asdict(config),
         "split": str(protocol),
         "predictions": {name: artifacts.sha256(file) for name, file in files.items()},
