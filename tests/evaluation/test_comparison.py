@@ -16,6 +16,7 @@ from genrec import artifacts
 from genrec.errors import InputError
 from genrec.evaluation import (
     REPORT_KIND,
+    SEGMENT_METRICS,
     CompareConfig,
     compare,
     comparison_table,
@@ -186,6 +187,11 @@ def test_the_page_shows_segments_warns_of_few_people_and_names_what_makes_the_li
     assert "more than 5 events" in page
     assert "fewer than 30 people" in page
     assert "a learnt empty state" in page
+    zeros: dict[str, Any] = dict.fromkeys(SEGMENT_METRICS, 0.0)
+    zeros |= {f"{name}_ci95": [0.0, 0.0] for name in SEGMENT_METRICS}
+    row = report["segments"][0]
+    missed = row | {"methods": row["methods"] | {"dense": row["methods"]["dense"] | zeros}}
+    assert "0.0000<br><small>nobody" in render_report(report | {"segments": [missed]})
     many = [row for row in report["segments"] if not row["few"]]
     assert "fewer than 30 people" not in render_report(report | {"segments": many})
 
