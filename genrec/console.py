@@ -14,15 +14,18 @@ from typing import Protocol, TextIO
 import typer
 from rich import progress as rich_progress
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from genrec.errors import GenrecError, InputError
 
-__all__ = ["Progress", "call_program", "named_values", "program", "progress", "run", "say"]
+__all__ = ["Progress", "call_program", "named_values", "program", "progress", "run", "say", "show"]
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 SECONDS_BETWEEN_LINES = 15.0
+PAGE_WIDTH = 132
+"""Of tables where nobody says how wide the page is."""
 
 _called_as: str | None = None
 
@@ -63,7 +66,7 @@ def run(app: typer.Typer, argv: Sequence[str] | None = None) -> None:
 def _log_shown() -> Iterator[None]:
     """Inside it, what the library logs is shown on stderr, a line a message."""
     logger = logging.getLogger("genrec")
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _ToStderr()
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
@@ -72,6 +75,17 @@ def _log_shown() -> Iterator[None]:
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
+
+
+class _ToStderr(logging.Handler):
+    """Writes to what stderr is at the moment: where a bar is drawn, that puts lines above it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """A line, or several where the record has a trace."""
+        try:
+            print(self.format(record), file=sys.stderr, flush=True)
+        except Exception:
+            self.handleError(record)
 
 
 @contextmanager
@@ -109,6 +123,14 @@ def named_values(options: Sequence[str], flag: str) -> dict[str, str]:
 def say(text: str) -> None:
     """Prints a line of a program's result at once, also into a pipe."""
     print(text, flush=True)
+
+
+def show(result: Table | Text) -> None:
+    """Prints a table or a text as wide as the page; into a pipe, of a fixed width."""
+    page = Console()
+    if not page.is_terminal:
+        page = Console(width=PAGE_WIDTH)
+    page.print(result)
 
 
 class Progress(Protocol):

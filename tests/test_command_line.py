@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib.metadata
+import io
 import json
+import logging
 import re
 import sys
 from pathlib import Path
@@ -203,6 +206,22 @@ def test_progress_on_a_terminal_is_a_bar(
     printed = capsys.readouterr().err
     assert "3/3" in printed
     assert "loss 2.5" in printed
+
+
+def test_what_is_logged_goes_where_a_bar_has_redirected_stderr_to(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    app = console.program("Logs.")
+    above_the_bar = io.StringIO()
+
+    @app.command()
+    def log() -> None:
+        with contextlib.redirect_stderr(above_the_bar):
+            logging.getLogger("genrec.tests").info("a line of the log")
+
+    console.run(app, [])
+    assert above_the_bar.getvalue() == "a line of the log\n"
+    assert capsys.readouterr().err == ""
 
 
 def test_an_error_inside_progress_passes_through() -> None:

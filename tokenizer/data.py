@@ -13,7 +13,6 @@ from typing import Annotated, Any
 
 import polars as pl
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from genrec import artifacts, console
@@ -38,9 +37,6 @@ from genrec.interactions import (
     picture_html,
     read_table,
 )
-
-TABLE_WIDTH = 120
-"""Of a table where nobody says how wide the page is."""
 
 app = console.program(__doc__)
 
@@ -227,7 +223,7 @@ def describe_data(
     if as_json:
         print(json.dumps(description, indent=1))
     else:
-        show(description_table(description))
+        console.show(description_table(description))
     if picture is None:
         if as_json:
             return
@@ -308,15 +304,9 @@ def show_problems(file: Path, log: pl.DataFrame, checked: CheckedLog) -> None:
     for problem in checked.problems:
         rows = ", ".join(str(row) for row in problem.rows)
         table.add_row(problem.kind, f"{problem.count:,}", rows, problem.detail)
-    show(table)
+    console.show(table)
     console.say("rows count from 0 behind the header; `import --drop KIND` leaves such rows out")
     raise typer.Exit(2)
-
-
-def show(table: Table) -> None:
-    """Prints a table, as wide as the terminal."""
-    page = Console()
-    Console(width=page.width if page.is_terminal else TABLE_WIDTH).print(table)
 
 
 def size_of(dataset: InteractionDataset) -> str:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from genrec import console
@@ -33,8 +32,6 @@ from genrec.semantic_ids import (
 
 logger = logging.getLogger("genrec.tokenizer.inspection")
 
-TABLE_WIDTH = 132
-"""Where nobody says how wide the page is."""
 LONGEST_TITLE = 70
 
 
@@ -94,7 +91,7 @@ def inspect(
 def show(found: Inspection) -> None:
     """Prints everything of an inspection: tables, sentences, examples, alarms."""
     show_levels(found.health)
-    _print(_prefix_table(found))
+    console.show(_prefix_table(found))
     if found.categories:
         each = found.categories
         console.say(
@@ -139,7 +136,7 @@ def show_levels(health: Health) -> None:
             f"{level.perplexity:.0f}",
             str(level.dead),
         )
-    _print(table)
+    console.show(table)
     console.say(
         f"{health.num_items:,} items; {health.native_collision_rate:.2%} native collisions, "
         f"{health.collisions} after {health.num_changed:,} item(s) took a code that is not the "
@@ -246,10 +243,3 @@ def _table(*columns: str) -> Table:
     for column in table.columns:
         column.justify = "right"
     return table
-
-
-def _print(table: Table) -> None:
-    page = Console()
-    if not page.is_terminal:
-        page = Console(width=TABLE_WIDTH)
-    page.print(table)

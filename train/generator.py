@@ -9,23 +9,26 @@ from pathlib import Path
 from genrec import artifacts, console
 from genrec.embeddings import EMBEDDINGS_KIND, ItemEmbeddings
 from genrec.errors import InputError
-from genrec.evaluation import EvaluationTask, judge
+from genrec.evaluation import EvaluationTask, curve_table, describe_environment, judge
 from genrec.generator import (
     GENERATOR_KIND,
     GenerativeRecommender,
     GeneratorTraining,
+    TrainingFacts,
     choose_combination,
     fit_generator,
     load_fit_result,
     load_generator,
     save_generator,
 )
+from genrec.generator.fitting import SELECTION_METRIC
 from genrec.interactions import (
     DATA_KIND,
     InteractionDataset,
     Protocol,
     Repeats,
     Split,
+    describe,
     split_histories,
 )
 from genrec.semantic_ids import SEMANTIC_IDS_KIND, SemanticIds
@@ -95,8 +98,18 @@ def train(
         model.config.follower_weight = chosen.follower_weight
     else:
         choose_combination(model, task.questions, mask_seen=dataset.repeats is Repeats.MASK)
-    save_generator(out, model, result, config=config, seed=seed, parents=parents)
+    facts = TrainingFacts(
+        data=describe(dataset),
+        protocol=split,
+        refit=refit,
+        num_validation_questions=0 if refit else len(task),
+        settings=settings,
+        environment=describe_environment(["genrec", "train", "generator"]),
+        num_processes=processes().num_processes,
+    )
+    save_generator(out, model, result, facts=facts, config=config, seed=seed, parents=parents)
     discard_checkpoint(work_dir)
+    console.show(curve_table(result, SELECTION_METRIC))
     console.say(f"{out}: {summary(model, result)}")
 
 

@@ -1,6 +1,7 @@
 """How good, how sure, how fast: metrics, paired statistics, latency, the comparison report."""
 
 from genrec.evaluation.comparison import CompareConfig, compare
+from genrec.evaluation.curve import curve_table
 from genrec.evaluation.environment import describe_environment
 from genrec.evaluation.findings import headline
 from genrec.evaluation.judge import judge
@@ -19,6 +20,7 @@ from genrec.evaluation.metrics import (
     reciprocal_rank_at,
     target_ranks,
 )
+from genrec.evaluation.no_history import no_history_lists, no_history_ranks
 from genrec.evaluation.offline import (
     EvaluationTask,
     Faults,
@@ -35,6 +37,12 @@ from genrec.evaluation.order import (
 )
 from genrec.evaluation.predictions import PredictedLists, load_predictions
 from genrec.evaluation.report import REPORT_KIND, render_report, save_report
+from genrec.evaluation.segments import (
+    FEW_PEOPLE,
+    SEGMENT_METRICS,
+    segment_rows,
+    segments_of,
+)
 from genrec.evaluation.statistics import (
     BootstrapConfig,
     Estimate,
@@ -46,9 +54,11 @@ from genrec.evaluation.statistics import (
 from genrec.evaluation.terminal import comparison_table
 
 __all__ = [
+    "FEW_PEOPLE",
     "NOT_FOUND",
     "NO_TARGET",
     "REPORT_KIND",
+    "SEGMENT_METRICS",
     "BootstrapConfig",
     "CompareConfig",
     "DeadlineRun",
@@ -66,6 +76,7 @@ __all__ = [
     "compare_paired",
     "comparison_table",
     "count_faults",
+    "curve_table",
     "describe_environment",
     "evaluate_source",
     "headline",
@@ -75,6 +86,8 @@ __all__ = [
     "measure_deadline",
     "measure_latency",
     "ndcg_at",
+    "no_history_lists",
+    "no_history_ranks",
     "num_changed",
     "num_shared",
     "one_thread",
@@ -82,6 +95,8 @@ __all__ = [
     "reciprocal_rank_at",
     "render_report",
     "save_report",
+    "segment_rows",
+    "segments_of",
     "shuffled_task",
     "target_ranks",
 ]

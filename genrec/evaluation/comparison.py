@@ -20,9 +20,11 @@ from genrec.evaluation.figures import (
 )
 from genrec.evaluation.latency import measure_deadline, measure_latency
 from genrec.evaluation.metrics import NOT_FOUND, recall_at
+from genrec.evaluation.no_history import MADE_BY, no_history_lists, no_history_ranks
 from genrec.evaluation.offline import EvaluationTask, RankedLists, evaluate_source
 from genrec.evaluation.order import choose_example, num_changed, num_shared, shuffled_task
 from genrec.evaluation.predictions import PredictedLists, load_predictions
+from genrec.evaluation.segments import segment_rows, segments_of
 from genrec.evaluation.statistics import BootstrapConfig, compare_paired, holm
 from genrec.funnel import FALLBACKS, LastResort, make_funnel
 from genrec.interactions import InteractionDataset, Source, Split
@@ -86,7 +88,7 @@ def compare(
 
     Args:
         dataset: catalogue, names of users, repeat policy.
-        split: its test questions are asked; nothing else of it is read.
+        split: its test questions are asked; its training part says which items and people are new.
         sources: who is compared, in the order of the tables.
         config: how.
         predictions: Parquet files of lists that other models made, by name.
@@ -124,6 +126,12 @@ def compare(
         "methods": methods | control_row,
         "paired": _paired(lists, best, config),
         "order_control": order_control,
+        "segments": segment_rows(
+            segments_of(split, task, config.history),
+            {name: each.ranks for name, each in lists.items()},
+            config.bootstrap,
+        ),
+        "no_history": _no_history(dataset, task, sources, config),
     }
 
 
@@ -223,6 +231,30 @@ def _paired(lists: Mapping[str, RankedLists], best: str, config: CompareConfig) 
             for (first, second), each, p_holm in zip(pairs, found, adjusted, strict=True)
         ]
     return rows
+
+
+def _no_history(
+    dataset: InteractionDataset,
+    task: EvaluationTask,
+    sources: Mapping[str, Source],
+    config: CompareConfig,
+) -> Json:
+    """Every source asked with empty histories: its list, where that is from, how often it is right.
+
+    Figures are over the same people as all others, whose histories are kept from the sources.
+    """
+    lists = no_history_lists(sources, task.k)
+    ranks = {name: no_history_ranks(items, task) for name, items in lists.items()}
+    everybody = {"no history": np.ones(len(task), dtype=bool)}
+    [row] = segment_rows(everybody, ranks, config.bootstrap)
+    popular = lists[LAST_RESORT]
+    return row | {
+        "lists": {name: _items(dataset, items) for name, items in lists.items()},
+        "shared_with_popularity": {
+            name: int(num_shared(items[None], popular[None])[0]) for name, items in lists.items()
+        },
+        "made_by": {name: MADE_BY[name] for name in lists if name in MADE_BY},
+    }
 
 
 def _order_control(

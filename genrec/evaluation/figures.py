@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -21,7 +21,15 @@ from genrec.evaluation.statistics import (
     compare_paired,
 )
 
-__all__ = ["METRICS", "Json", "accuracy_row", "deadline_row", "latency_row", "paired_row"]
+__all__ = [
+    "METRICS",
+    "Json",
+    "accuracy_row",
+    "deadline_row",
+    "estimates",
+    "latency_row",
+    "paired_row",
+]
 
 Json = dict[str, Any]
 """A tree of JSON values; Any because its leaves have no common type."""
@@ -39,13 +47,25 @@ METRICS: dict[str, Callable[[IntArray], FloatArray]] = {
 PERCENTILES = {"p50": 50, "p95": 95, "p99": 99}
 
 
-def accuracy_row(lists: RankedLists, bootstrap: BootstrapConfig) -> Json:
-    """Every metric with its interval, and what stands in the lists that must not."""
+def estimates(ranks: IntArray, names: Iterable[str], bootstrap: BootstrapConfig) -> Json:
+    """The metrics of these names, each with its interval.
+
+    Args:
+        ranks: int64 [B, R].
+        names: keys of METRICS.
+        bootstrap: of the intervals.
+    """
     row: Json = {}
-    for name, metric in METRICS.items():
-        estimate = bootstrap_mean(metric(lists.ranks), bootstrap)
+    for name in names:
+        estimate = bootstrap_mean(METRICS[name](ranks), bootstrap)
         row[name] = estimate.mean
         row[f"{name}_ci95"] = _interval(estimate)
+    return row
+
+
+def accuracy_row(lists: RankedLists, bootstrap: BootstrapConfig) -> Json:
+    """Every metric with its interval, and what stands in the lists that must not."""
+    row = estimates(lists.ranks, METRICS, bootstrap)
     row["invalid"] = asdict(lists.faults) | {"total": lists.faults.total}
     row["seconds"] = lists.seconds
     return row

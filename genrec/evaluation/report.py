@@ -12,6 +12,7 @@ import jinja2
 from genrec import artifacts
 from genrec.evaluation.charts import accuracy_chart, method_colours, plotly_js, trade_off_chart
 from genrec.evaluation.findings import headline
+from genrec.evaluation.segments import FEW_PEOPLE
 
 __all__ = ["REPORT_KIND", "render_report", "save_report"]
 
@@ -73,6 +74,7 @@ def render_report(report: Mapping[str, Any], ids_picture: str | None = None) -> 
         colours=method_colours(report),
         accuracy_chart=accuracy_chart(report),
         trade_off_chart=trade_off_chart(report),
+        few_people=FEW_PEOPLE,
         plotly_js=plotly_js(),
         ids_picture=ids_picture,
     )

@@ -1,6 +1,7 @@
 """Codes and histories in, the next items out: encoder, decoder over Semantic IDs, dense head."""
 
 from genrec.generator.batches import window_start
+from genrec.generator.card import TrainingFacts
 from genrec.generator.config import GeneratorConfig
 from genrec.generator.fitting import (
     GeneratorTraining,
@@ -33,6 +34,7 @@ __all__ = [
     "PrefixLimit",
     "SlateConfig",
     "SlateSource",
+    "TrainingFacts",
     "UserStates",
     "choose_combination",
     "fit_generator",

@@ -8,12 +8,12 @@ from typing import Any, cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
 from genrec.decoding import PrefixIndex
 from genrec.errors import ArtifactError
 from genrec.generator.config import GeneratorConfig
+from genrec.generator.hub import ModelWithCard
 from genrec.generator.items import ItemEncoder, ItemTables, node_vectors
 from genrec.generator.layers import Block, Dropout
 from genrec.generator.losses import child_log_probs, full_softmax_loss
@@ -36,7 +36,7 @@ class GeneratorOutput(ModelOutput):
     """-log p of the target under the dense head."""
 
 
-class GenerativeRecommender(PreTrainedModel):
+class GenerativeRecommender(ModelWithCard):
     """Encodes a history and generates the next item's Semantic ID.
 
     One token per item; a causal encoder whose state at position t predicts item t + 1; a decoder of

@@ -1,4 +1,4 @@
-"""The generator as an artefact: what `save_pretrained` writes, the prefix index, a manifest."""
+"""The generator as an artefact: what `save_pretrained` writes, card, prefix index, a manifest."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from genrec import artifacts
 from genrec.artifacts import Artifact
 from genrec.decoding import PrefixIndex
 from genrec.errors import ArtifactError
+from genrec.generator.card import TrainingFacts, render_card
+from genrec.generator.hub import CARD_NAME
 from genrec.generator.model import GenerativeRecommender
 from genrec.training import FitResult
 
@@ -29,16 +31,36 @@ def save_generator(
     model: GenerativeRecommender,
     result: FitResult,
     *,
+    facts: TrainingFacts,
     config: Mapping[str, Any],
     seed: int,
     parents: Mapping[str, Artifact],
 ) -> None:
-    """Writes weights, configuration, prefix index and the training's curve as one artefact."""
+    """Writes weights, configuration, card, prefix index and the training's curve as one artefact.
+
+    Args:
+        path: where it shall stand.
+        model: what is saved; it takes the card that is written.
+        result: how its training went.
+        facts: what the card says beside.
+        config: what `artifacts.is_current` compares.
+        seed: of the training.
+        parents: the artefacts that the model was made from.
+    """
     with artifacts.writing(
         path, kind=GENERATOR_KIND, config=config, seed=seed, parents=parents
     ) as folder:
+        model.card = None
         with _no_progress_bars():
             model.save_pretrained(folder)
+        model.card = render_card(
+            model,
+            result,
+            facts,
+            parents={name: parent.digest for name, parent in parents.items()},
+            files={file.name: artifacts.sha256(file) for file in sorted(folder.iterdir())},
+        )
+        (folder / CARD_NAME).write_bytes(model.card.encode())
         model.index.save(folder / INDEX_FOLDER)
         (folder / "training.json").write_text(json.dumps(asdict(result), indent=1))
 

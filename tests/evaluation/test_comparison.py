@@ -16,6 +16,7 @@ from genrec import artifacts
 from genrec.errors import InputError
 from genrec.evaluation import (
     REPORT_KIND,
+    SEGMENT_METRICS,
     CompareConfig,
     compare,
     comparison_table,
@@ -154,6 +155,47 @@ def test_the_same_seed_gives_the_same_accuracy(report: dict[str, Any]) -> None:
     assert again["order_control"] == report["order_control"]
 
 
+def test_segments_divide_the_figures_of_the_tables(report: dict[str, Any]) -> None:
+    for kind in ("history", "target"):
+        rows = [row for row in report["segments"] if row["segment"].startswith(kind)]
+        assert sum(row["num_users"] for row in rows) == NUM_PEOPLE
+        for name in all_methods():
+            hits = [row["num_users"] * row["methods"][name]["recall@10"] for row in rows]
+            whole = report["methods"][name]["recall@10"]
+            assert sum(hits) / NUM_PEOPLE == pytest.approx(whole)
+
+
+def test_without_a_history_everybody_is_given_one_list(report: dict[str, Any]) -> None:
+    nobody = report["no_history"]
+    among_the_first_ten = sum(int(walk[-1]) < 10 for walk in circle_world().histories)
+    assert nobody["num_users"] == NUM_PEOPLE
+    assert list(nobody["methods"]) == list(all_methods())
+    found = nobody["methods"]["popularity"]["recall@10"]
+    assert found == pytest.approx(among_the_first_ten / NUM_PEOPLE)
+    assert [item["item_id"] for item in nobody["lists"]["popularity"]] == [
+        f"i{item}" for item in range(10)
+    ]
+    assert nobody["shared_with_popularity"]["popularity"] == 10
+    assert "learnt empty state" in nobody["made_by"]["combined"]
+
+
+def test_the_page_shows_segments_warns_of_few_people_and_names_what_makes_the_list(
+    report: dict[str, Any],
+) -> None:
+    assert {row["few"] for row in report["segments"]} == {True, False}
+    page = render_report(report)
+    assert "more than 5 events" in page
+    assert "fewer than 30 people" in page
+    assert "a learnt empty state" in page
+    zeros: dict[str, Any] = dict.fromkeys(SEGMENT_METRICS, 0.0)
+    zeros |= {f"{name}_ci95": [0.0, 0.0] for name in SEGMENT_METRICS}
+    row = report["segments"][0]
+    missed = row | {"methods": row["methods"] | {"dense": row["methods"]["dense"] | zeros}}
+    assert "0.0000<br><small>nobody" in render_report(report | {"segments": [missed]})
+    many = [row for row in report["segments"] if not row["few"]]
+    assert "fewer than 30 people" not in render_report(report | {"segments": many})
+
+
 def test_predictions_stand_in_the_same_tables(tmp_path: Path) -> None:
     target = circle_split().test.target
     rows = {
@@ -168,6 +210,7 @@ def test_predictions_stand_in_the_same_tables(tmp_path: Path) -> None:
     assert row["num_missing_users"] == 4
     assert row["latency_ms"] == {"p50": None, "p95": None, "p99": None}
     assert any(pair["first"] == "<i>mine</i>" for pair in found["paired"])
+    assert all("<i>mine</i>" in segment["methods"] for segment in found["segments"])
     page = render_report(found)
     assert "4 of the people tested have no list in it" in page
     assert "<i>mine</i>" not in page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -16,17 +17,15 @@ from genrec.generator import (
     load_generator,
     save_generator,
 )
-from genrec.interactions import Histories, RequestBatch
-from genrec.training import FitResult
-
-NOTHING_FITTED = FitResult(best_epoch=1, best_metrics={}, curve=[], train_seconds=0.0)
+from genrec.interactions import Histories, InteractionDataset, RequestBatch
+from tests.generator.facts import RESULT, facts_of
 
 
 @pytest.fixture
-def saved(model: GenerativeRecommender, tmp_path: Path) -> Path:
+def saved(model: GenerativeRecommender, planted_data: InteractionDataset, tmp_path: Path) -> Path:
     """The folder of a saved generator."""
     path = tmp_path / "generator"
-    save_generator(path, model, NOTHING_FITTED, config={}, seed=0, parents={})
+    save_generator(path, model, RESULT, facts=facts_of(planted_data), config={}, seed=0, parents={})
     return path
 
 
@@ -41,12 +40,13 @@ def test_a_loaded_generator_answers_as_the_saved_one(
     assert torch.equal(found.score, expected.score)
 
 
-def test_an_altered_index_is_refused_before_it_is_read(saved: Path) -> None:
-    file = saved / "index" / "leaf_item.npy"
+@pytest.mark.parametrize("name", ["index/leaf_item.npy", "README.md"])
+def test_an_altered_index_or_card_is_refused_before_it_is_read(saved: Path, name: str) -> None:
+    file = saved / name
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
-    with pytest.raises(ArtifactError, match=r"index/leaf_item\.npy"):
+    with pytest.raises(ArtifactError, match=re.escape(name)):
         load_generator(saved)
 
 
