@@ -152,6 +152,16 @@ class GrownIndex(PrefixIndex):
         """Items that came or went since the base was built."""
         return self._number
 
+    def static(self) -> GrownIndex:
+        """See `PrefixIndex.static`; a later version needs a view of its own."""
+        view = super().static()
+        longest = [len(self._root)]
+        for level, new in enumerate(self._levels[:-1]):
+            later = int(new.degree[: new.num_nodes].max()) if new.num_nodes else 0
+            longest.append(max(later, self.base.max_degree[level + 1]))
+        view.max_degree = longest
+        return view
+
     def add(self, codes: Tensor) -> PathChange:
         """The next version, with one more item: number `num_items`.
 
@@ -245,7 +255,7 @@ class GrownIndex(PrefixIndex):
         return torch.where((item_index < num_first)[..., None], torch.stack(codes, -1), later)
 
     def expand(self, level: int, nodes: Tensor, alive: Tensor | None = None) -> Edges:
-        """See `PrefixIndex.expand`; always ragged."""
+        """See `PrefixIndex.expand`; ragged unless static."""
         if level == 0:
             lists = self._root
             starts = torch.zeros_like(nodes)
@@ -261,12 +271,43 @@ class GrownIndex(PrefixIndex):
             degree = torch.where(listed, new.degree[later], implicit)
         if alive is not None:
             degree = degree * alive
+        if self.is_static:
+            return self._padded_lists(level, lists, listed, starts, degree)
         ends = degree.cumsum(0)
         row = torch.repeat_interleave(degree)
         begin = ends - degree
         place = torch.arange(row.numel(), device=nodes.device) + (starts - begin)[row]
         child = torch.where(listed[row], lists[place.clamp(max=len(lists) - 1)], place)
         return Edges(row=row, child=child, start=begin, degree=degree)
+
+    def _padded_lists(
+        self, level: int, lists: Tensor, listed: Tensor, starts: Tensor, degree: Tensor
+    ) -> Edges:
+        """Every row as long as the longest; rows are read from `lists` or are ranges of nodes."""
+        width, last = max(self.max_degree[level], 1), max(self.num_nodes[level] - 1, 0)
+        place = starts[:, None] + torch.arange(width, device=starts.device)  # [R, width]
+        if len(lists):
+            in_list = lists[place.clamp(max=len(lists) - 1)]
+            place = torch.where(listed[:, None], in_list, place)
+        rows = torch.arange(starts.numel(), device=starts.device)
+        return Edges(
+            row=rows[:, None].expand(-1, width).flatten(),
+            # Behind a list may stand nodes of a later version, which these tables do not have.
+            child=place.clamp(max=last).flatten(),
+            start=rows * width,
+            degree=degree,
+            width=width,
+            is_full=False,
+        )
+
+    def place_of(self, edges: Edges, child: Tensor) -> Tensor:
+        """See `PrefixIndex.place_of`; a list of children is in no order."""
+        place = torch.arange(edges.child.numel(), device=child.device)
+        wanted = edges.child == child[edges.row]
+        if not edges.is_full:
+            wanted &= edges.is_child
+        found = torch.where(wanted, place, 0)
+        return edges.start.scatter_reduce(0, edges.row, found, "amax")
 
     def codes_at(self, level: int, nodes: Tensor) -> Tensor:
         """See `PrefixIndex.codes_at`."""
@@ -352,7 +393,12 @@ class GrownIndex(PrefixIndex):
         for level in range(self.num_levels):
             edges = self.expand(level, nodes, found)
             same = self.codes_at(level, edges.child) == codes[edges.row, level]
-            path[edges.row[same], level] = edges.child[same]
+            if not edges.is_full:
+                same &= edges.is_child
+            reached = torch.where(same, edges.child, -1)
+            path[:, level] = nodes.new_full(nodes.shape, -1).scatter_reduce(
+                0, edges.row, reached, "amax"
+            )
             found = path[:, level] >= 0
             nodes = path[:, level].clamp(min=0)
         return path
