@@ -16,12 +16,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from genrec.decoding.grown_nodes import FIRST_CAPACITY, NewNodes, with_room
 from genrec.decoding.prefix_index import Edges, PrefixIndex
 from genrec.errors import InputError
 
 __all__ = ["GrownIndex", "PathChange"]
-
-FIRST_CAPACITY = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,57 +32,6 @@ class PathChange:
     """Per level: the node that stood for the prefix; None where no item had it."""
     after: tuple[int | None, ...]
     """Per level: the node that stands for it now; None where no item has it any more."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _NewNodes:
-    """The nodes of one level that came later; tables have room behind what is in use."""
-
-    num_nodes: int
-    num_children: int
-    code: Tensor
-    """int64: the last code of the prefix."""
-    first: Tensor
-    """int64: where the list of the node's children begins in `child`."""
-    degree: Tensor
-    """int64: the length of that list."""
-    leaves: Tensor
-    """int64: items beneath."""
-    item: Tensor
-    """int64: at the last level, the item."""
-    child: Tensor
-    """int64: all lists, one behind the other."""
-
-    @classmethod
-    def none(cls, device: torch.device) -> _NewNodes:
-        tables = torch.zeros(6, FIRST_CAPACITY, dtype=torch.int64, device=device).unbind()
-        names = ("code", "first", "degree", "leaves", "item", "child")
-        return cls(num_nodes=0, num_children=0, **dict(zip(names, tables, strict=True)))
-
-    def with_node(self, *, code: int, children: Tensor, leaves: int, item: int) -> _NewNodes:
-        """One more; what readers of `self` look at stays as it is."""
-        row, first = self.num_nodes, self.num_children
-        entry = {"code": code, "first": first, "degree": len(children)}
-        tables = {name: _with_room(getattr(self, name), row + 1) for name in _ROW_TABLES}
-        for name, value in {**entry, "leaves": leaves, "item": item}.items():
-            tables[name][row] = value
-        child = _with_room(self.child, first + len(children))
-        child[first : first + len(children)] = children
-        return _NewNodes(
-            num_nodes=row + 1, num_children=first + len(children), child=child, **tables
-        )
-
-
-_ROW_TABLES = ("code", "first", "degree", "leaves", "item")
-
-
-def _with_room(table: Tensor, size: int) -> Tensor:
-    """The table, or a copy twice as long where it is too short."""
-    if size <= len(table):
-        return table
-    grown = table.new_zeros(max(size, 2 * len(table)), *table.shape[1:])
-    grown[: len(table)] = table
-    return grown
 
 
 @dataclass
@@ -103,7 +51,7 @@ class GrownIndex(PrefixIndex):
     def __init__(
         self,
         base: PrefixIndex,
-        levels: Sequence[_NewNodes],
+        levels: Sequence[NewNodes],
         root: Tensor,
         leaf_of_item: Tensor,
         added_codes: Tensor,
@@ -131,7 +79,7 @@ class GrownIndex(PrefixIndex):
             leaf_of_item = torch.nn.functional.pad(leaf_of_item, missing, value=-1)
         root = torch.arange(base.num_nodes[0], device=base.device)
         codes = torch.zeros(FIRST_CAPACITY, base.num_levels, dtype=torch.int64, device=base.device)
-        levels = [_NewNodes.none(base.device) for _ in range(base.num_levels)]
+        levels = [NewNodes.none(base.device) for _ in range(base.num_levels)]
         return cls(base, levels, root, leaf_of_item, codes, 0, _Newest())
 
     @property
@@ -193,7 +141,7 @@ class GrownIndex(PrefixIndex):
             child = self._tokens[level].numel() + levels[level].num_nodes - 1
             after.append(child)
         root = self._list_with(self._root, path[0], child)
-        added = _with_room(self._added_codes, self._num_added + 1)
+        added = with_room(self._added_codes, self._num_added + 1)
         added[self._num_added] = codes
         index = self._next(levels, root, added, self._num_added + 1)
         before = tuple(None if node < 0 else node for node in path)
@@ -359,7 +307,7 @@ class GrownIndex(PrefixIndex):
         return counts
 
     def _next(
-        self, levels: Sequence[_NewNodes], root: Tensor, added_codes: Tensor, num_added: int
+        self, levels: Sequence[NewNodes], root: Tensor, added_codes: Tensor, num_added: int
     ) -> GrownIndex:
         self._newest.number += 1
         return GrownIndex(

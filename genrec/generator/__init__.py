@@ -1,12 +1,14 @@
 """Codes and histories in, the next items out: encoder, decoder over Semantic IDs, dense head."""
 
 from genrec.generator.batches import window_start
+from genrec.generator.buckets import GraphConfig
 from genrec.generator.config import GeneratorConfig
 from genrec.generator.fitting import (
     GeneratorTraining,
     choose_combination_weight,
     fit_generator,
 )
+from genrec.generator.graphed import GraphedSource, Ungraphed
 from genrec.generator.live import LiveCatalogue
 from genrec.generator.model import GenerativeRecommender
 from genrec.generator.saved import (
@@ -27,6 +29,8 @@ __all__ = [
     "GeneratorConfig",
     "GeneratorSource",
     "GeneratorTraining",
+    "GraphConfig",
+    "GraphedSource",
     "HistoryEncoder",
     "HistoryState",
     "LiveCatalogue",
@@ -34,6 +38,7 @@ __all__ = [
     "PrefixLimit",
     "SlateConfig",
     "SlateSource",
+    "Ungraphed",
     "UserStates",
     "choose_combination_weight",
     "fit_generator",

@@ -96,7 +96,7 @@ class _BeamCache:
 
     def __init__(self, block: Block, num_levels: int) -> None:
         self.block, self.num_levels = block, num_levels
-        self.keys_values = torch.empty(0)
+        self.keys_values = block.self_attention.output.weight.new_empty(0)
 
     def attend(self, level: int, hidden: Tensor, ancestors: Tensor) -> Tensor:
         """float, as `hidden` [B, M, D]: the block's self-attention over the beams' prefixes.

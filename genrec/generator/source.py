@@ -84,7 +84,7 @@ class EncodedRequests:
     def of(cls, requests: RequestBatch, tables: ItemTables, state: HistoryState) -> EncodedRequests:
         """Of histories that can be gone on from."""
         lengths = state.lengths.to(state.states.device)
-        requests = _as_known(requests, tables)
+        requests = as_known(requests, tables)
         return cls(requests=requests, tables=tables, states=state.states, lengths=lengths)
 
 
@@ -235,7 +235,7 @@ class GeneratorSource:
         window = cut_to_window(requests.item_index, self.model.config.history)
         window = window.to(self.model.device)
         return EncodedRequests(
-            requests=_as_known(requests, tables),
+            requests=as_known(requests, tables),
             tables=tables,
             states=self.model.encode(tables, window),
             lengths=(window != NO_ITEM).sum(1),
@@ -308,7 +308,7 @@ class GeneratorSource:
         return log_probs
 
 
-def _as_known(requests: RequestBatch, tables: ItemTables) -> RequestBatch:
+def as_known(requests: RequestBatch, tables: ItemTables) -> RequestBatch:
     """The same questions; a filter that was made before an item came does not allow it."""
     if requests.allowed is None or requests.allowed.shape[1] >= tables.num_items:
         return requests
