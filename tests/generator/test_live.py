@@ -154,6 +154,25 @@ def test_answers_are_those_of_a_catalogue_built_anew(mode: Mode) -> None:
     assert (found.item_index[:, len(there) :] == NO_ITEM).all()
 
 
+def test_both_scores_of_narrow_beams_are_those_of_all() -> None:
+    """Paths are scored where lists of children are in no order, and where item 0 is gone."""
+    live = LiveCatalogue(make(NUM_FIRST))
+    add_next(live, 20)
+    live.remove(np.array([0, 1, 5]))
+    requests = RequestBatch.from_histories(Histories.from_lists([[3, 1], [NUM_FIRST, 2]]))
+    narrow, truth = (
+        GeneratorSource(
+            make(NUM_ALL), Mode.COMBINED, num_beams=num_beams, tables=live
+        ).scored_union(requests)
+        for num_beams in (4, NUM_ALL)
+    )
+    for row, items in enumerate(narrow.item_index.tolist()):
+        exact = dict(zip(truth.item_index[row].tolist(), truth.generative[row], strict=True))
+        for column, item in enumerate(items):
+            if item != NO_ITEM:
+                torch.testing.assert_close(narrow.generative[row, column], exact[item])
+
+
 @pytest.mark.parametrize("mode", list(Mode))
 def test_a_filter_made_before_an_item_came_does_not_allow_it(mode: Mode) -> None:
     live = LiveCatalogue(make(NUM_FIRST))
