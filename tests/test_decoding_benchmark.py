@@ -11,9 +11,12 @@ import torch
 from benchmarks import decoding
 from benchmarks.decoding_engines import NaiveEngine
 from benchmarks.decoding_figures import Answer, compare, count_invalid, table, times_of
+from benchmarks.decoding_graphs import graphed_rows
 from benchmarks.decoding_index import index_row
 from benchmarks.decoding_subjects import Catalogue, Point, subject_of
+from genrec.errors import InputError
 from genrec.interactions import NO_ITEM
+from tests.generator.reruns import Rerun, exempt_cpu_kernels
 
 TINY = Point(items=300, levels=3, codes=16, beam=6, batch=2, history=3)
 
@@ -116,6 +119,39 @@ def test_a_tiny_run_measures_every_engine_and_prints_a_line_a_point() -> None:
     printed = table(rows).splitlines()
     assert sum(line.startswith(f"| {TINY.label} |") for line in printed) == 2
     assert printed[-1].startswith("| 300 |")
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@torch.inference_mode()
+def test_a_tiny_run_times_graphs_after_they_agreed(
+    batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rerun stands for the graph; no operator of the T5's search waits for the host either."""
+    exempt_cpu_kernels(monkeypatch)
+    point = replace(TINY, batch=batch)
+    rows = graphed_rows(
+        point,
+        decoding.draw_histories(point, 3),
+        seconds=0,
+        device=torch.device("cpu"),
+        capture=lambda _: Rerun(),
+    )
+    assert [(row["part"], row["engine"], row["clock"]) for row in rows] == [
+        ("graphs", "genrec", "host"),
+        ("graphs", "t5", "host"),
+        ("expand_select", "genrec", "host"),
+    ]
+    assert {row["device"] for row in rows} == {"cpu"}
+    assert all(row["min_ms"] > 0 for row in rows)
+    assert all(row["overlap"] == 1.0 and row["invalid"] == 0 for row in rows[:2])
+    assert sum(line.startswith(f"| {point.label} |") for line in table(rows).splitlines()) == 3
+
+
+def test_without_a_gpu_graphs_cannot_be_timed() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(InputError, match="no CUDA device to time graphs on"):
+        decoding.benchmark(device=decoding.Device.CUDA)
 
 
 @torch.inference_mode()

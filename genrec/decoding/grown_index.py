@@ -124,7 +124,7 @@ class GrownIndex(PrefixIndex):
         path = self._walk(codes[None])[0].tolist()
         if path[-1] >= 0:
             raise InputError(
-                f"item {int(self.items_at(torch.tensor(path[-1])))} has the codes "
+                f"item {int(self.items_at(torch.tensor(path[-1], device=self.device)))} has the codes "
                 f"{codes.tolist()}; let SemanticIdStore.add choose free ones"
             )
         levels, after = list(self._levels), list[int]()
@@ -134,7 +134,11 @@ class GrownIndex(PrefixIndex):
             old = path[level]
             below = None if is_leaf or old < 0 else self._children(level + 1, old)
             children = self._list_with(below, None if is_leaf else path[level + 1], child)
-            leaves = 1 + (int(self.num_leaves(level, torch.tensor([old]))) if old >= 0 else 0)
+            leaves = 1 + (
+                int(self.num_leaves(level, torch.tensor([old], device=self.device)))
+                if old >= 0
+                else 0
+            )
             levels[level] = levels[level].with_node(
                 code=int(codes[level]), children=children, leaves=leaves, item=self.num_items
             )
@@ -161,7 +165,7 @@ class GrownIndex(PrefixIndex):
         levels, after = list(self._levels), list[int | None]([None])
         child: int | None = None
         for level in reversed(range(self.num_levels - 1)):
-            node = torch.tensor([path[level]])
+            node = torch.tensor([path[level]], device=self.device)
             below = self._children(level + 1, path[level])
             children = self._list_with(below, path[level + 1], child)
             if len(children):

@@ -31,7 +31,7 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device"),
 ]
 
-GRAPH_TOLERANCE = 1e-6
+GRAPH_TOLERANCE = 1e-5
 """Of log-probabilities, a replay against the same kernels one by one, in the same shapes."""
 DEVICE_TOLERANCE = 1e-4
 """Of log-probabilities, a GPU against a CPU: other kernels, in fp32 without TF32."""
@@ -151,7 +151,6 @@ def test_the_host_waits_neither_for_inputs_nor_in_a_replay(
 ) -> None:
     graphed = GraphedSource(on_gpu, mode, num_beams=7)
     requests = filtered(asked().without_seen(), 1)
-    requests = replace(requests, allowed=None) if mode is Mode.DENSE else requests
     graphed.recommend(requests, 7)
     [kept] = graphed._graphs.values()
     filters = graphed.filters_of(graphed.tables.index)
@@ -181,7 +180,7 @@ def test_threads_get_their_own_answers_while_graphs_are_captured(
                 requests = asked([[item]] * size)
                 found = graphed.recommend(requests, 5)
                 close(found, plain.recommend(requests, 5), DEVICE_TOLERANCE)
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             failures.append(error)
 
     threads = [threading.Thread(target=ask, args=(item,)) for item in range(6)]
