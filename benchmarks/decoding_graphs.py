@@ -215,7 +215,7 @@ def _device_times(replay: Callable[[], Any], seconds: float) -> list[float]:
         replay()
         stopped.record()
         stopped.synchronize()
-        return started.elapsed_time(stopped) / 1e3
+        return float(started.elapsed_time(stopped)) / 1e3
 
     taken: list[float] = []
     until = time.perf_counter() + seconds

@@ -1,9 +1,10 @@
 """Times every kernel beside its reference and beside plain PyTorch, at the shapes of a request.
 
 `python -m benchmarks.kernels` prints a table and writes docs/results/kernels.json. On a CPU it uses
-one thread; where there is a GPU, the Triton twins are timed on it, too. The catalogue is a random one of 100,000 items with four codes of 256. The arms take
-turns, so that all meet the same disturbances: on a busy machine only ratios mean something. Before
-anything is timed, all arms must give the same.
+one thread; where there is a GPU, the Triton twins are timed on it, too. The catalogue is a random
+one of 100,000 items with four codes of 256. The arms take turns, so that all meet the same
+disturbances: on a busy machine only ratios mean something. Before anything is timed, all arms must
+give the same.
 """
 
 from __future__ import annotations

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import decoding
+from benchmarks import decoding, kernels
 from benchmarks.decoding_engines import NaiveEngine
-from benchmarks.decoding_figures import Answer, compare, count_invalid, table, times_of
+from benchmarks.decoding_figures import Answer, GateError, compare, count_invalid, table, times_of
 from benchmarks.decoding_graphs import graphed_rows
 from benchmarks.decoding_index import index_row
 from benchmarks.decoding_subjects import Catalogue, Point, subject_of
@@ -164,5 +164,13 @@ def test_an_engine_that_is_wrong_stops_the_benchmark(monkeypatch: pytest.MonkeyP
         return found
 
     monkeypatch.setattr(NaiveEngine, "answer", wrong)
-    with pytest.raises(decoding.GateError, match="naive against transformers: row 1"):
+    with pytest.raises(GateError, match="naive against transformers: row 1"):
         decoding.same_weights(TINY, seconds=0)
+
+
+def test_kernels_are_timed_where_it_is_asked_and_possible() -> None:
+    assert kernels.devices_of("cpu") == ["cpu"]
+    assert kernels.devices_of(None)[0] == "cpu"
+    if not torch.cuda.is_available():
+        with pytest.raises(InputError, match="no cuda device to time kernels on"):
+            kernels.devices_of("cuda")
