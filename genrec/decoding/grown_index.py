@@ -123,8 +123,9 @@ class GrownIndex(PrefixIndex):
         codes = codes.to(self.device)
         path = self._walk(codes[None])[0].tolist()
         if path[-1] >= 0:
+            taken = int(self.items_at(torch.tensor(path[-1], device=self.device)))
             raise InputError(
-                f"item {int(self.items_at(torch.tensor(path[-1], device=self.device)))} has the codes "
+                f"item {taken} has the codes "
                 f"{codes.tolist()}; let SemanticIdStore.add choose free ones"
             )
         levels, after = list(self._levels), list[int]()

@@ -94,7 +94,7 @@ class GraphedSource(GeneratorSource):
         self.capture = CudaGraphs(model.device) if capture is None else capture
         self.config = config or GraphConfig()
         super().__init__(model, mode, num_beams=num_beams, tables=tables)
-        self._lock = Lock()
+        self._lock, self._counting = Lock(), Lock()
         self._graphs: OrderedDict[Bucket, _Kept] = OrderedDict()
         self._counts: Counter[str] = Counter()
         self._present = (self.tables, self._weights())
@@ -107,7 +107,8 @@ class GraphedSource(GeneratorSource):
         Graphs were `captured`, `replayed`, `evicted` to make room, and `dropped` because they were
         of another catalogue; requests that were answered without one count by their `Ungraphed`.
         """
-        return dict(self._counts)
+        with self._counting:
+            return dict(self._counts)
 
     @property
     def buckets(self) -> list[Bucket]:
@@ -166,7 +167,7 @@ class GraphedSource(GeneratorSource):
         """The bucket's graph for these tables, or why there is none."""
         weights = self._weights()
         if tables is not self._present[0] or weights != self._present[1]:
-            self._counts["dropped"] += len(self._graphs)
+            self._count("dropped", len(self._graphs))
             self._graphs.clear()
             self._present, self._static = (tables, weights), None
             return Ungraphed.CATALOGUE_CHANGED
@@ -186,7 +187,7 @@ class GraphedSource(GeneratorSource):
         self._make_room(request.num_bytes)
         kept = _Kept(request=request, replay=self.capture(request.answer))
         self._graphs[request.bucket] = kept
-        self._counts["captured"] += 1
+        self._count("captured")
         log.info(
             "%s answers %s by %s, %s: captured in %.2f s",
             self.name,
@@ -206,7 +207,7 @@ class GraphedSource(GeneratorSource):
         ):
             _, oldest = self._graphs.popitem(last=False)
             taken -= oldest.request.num_bytes
-            self._counts["evicted"] += 1
+            self._count("evicted")
 
     def _replayed(
         self, kept: _Kept, requests: RequestBatch, window: Tensor, tables: ItemTables
@@ -214,7 +215,7 @@ class GraphedSource(GeneratorSource):
         """The answers of a graph, on the CPU: another replay writes over them on the device."""
         kept.request.fill(requests, window, self.filters_of(tables.index))
         found = kept.replay()
-        self._counts["replayed"] += 1
+        self._count("replayed")
         return replace(
             found,
             item_index=found.item_index.to("cpu", copy=True)[: len(requests)],
@@ -223,11 +224,16 @@ class GraphedSource(GeneratorSource):
         )
 
     def _without_graph(self, reason: Ungraphed, what: str) -> None:
-        level = logging.INFO if self._counts[reason] else logging.WARNING
-        self._counts[reason] += 1
+        level = logging.WARNING if self._count(reason) == 1 else logging.INFO
         log.log(
             level, "%s answers %s by %s without a graph: %s", self.name, what, self.backend, reason
         )
+
+    def _count(self, name: str, times: int = 1) -> int:
+        """How often it has happened now."""
+        with self._counting:
+            self._counts[name] += times
+            return self._counts[name]
 
     def _weights(self) -> tuple[float, ...]:
         """Where the weights lie, and what is read of them when a graph is captured."""

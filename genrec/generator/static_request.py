@@ -69,9 +69,10 @@ class StaticRequest:
         if requests.allowed is not None:
             if self.leaves:
                 for buffer, made in zip(self.leaves, filters.tables(requests.allowed), strict=True):
-                    _write_rows(buffer, made)
+                    buffer[: len(made)].copy_(made, non_blocking=True)
             if self.allowed is not None:
-                _write_rows(self.allowed, requests.allowed)
+                allowed = requests.allowed
+                self.allowed[: len(allowed)].copy_(allowed, non_blocking=True)
 
     def answer(self) -> Recommendations:
         """As many items as the last level has beams, for every request of the bucket."""
@@ -93,9 +94,3 @@ class StaticRequest:
         )
         num_beams = self.bucket.num_beams
         return self.source.ranked(asked, num_beams[-1], num_beams)
-
-
-def _write_rows(buffer: Tensor, rows: Tensor) -> None:
-    """Rows of a buffer; those behind the last are zero."""
-    buffer[: len(rows)].copy_(rows, non_blocking=True)
-    buffer[len(rows) :].zero_()

@@ -124,7 +124,9 @@ def test_paths_counts_and_codes_are_those_of_an_index_built_anew(
         assert torch.equal(index.num_leaves(level, nodes), anew.num_leaves(level, others))
         above = path[:, level - 1] if level else torch.zeros_like(nodes)
         edges = index.expand(level, above)
-        assert torch.equal(edges.child[index.place_of(edges, nodes)], nodes)
+        place = index.place_of(edges, nodes)
+        assert torch.equal(edges.child[place], nodes)
+        assert edges.is_child[place].all()
 
 
 def test_a_static_view_does_not_read_what_came_later() -> None:
