@@ -9,6 +9,9 @@
 - `defaults`: our generator in its default size beside a TIGER-shaped T5 through transformers, each
   reading its own tokens of the same histories. They are different models: only times are compared.
 - the index: seconds to build, bytes a node, milliseconds of one level's selection.
+- `graphs`, with `--device cuda`: our default generator and the T5, whole requests as CUDA graphs,
+  after each agreed with the CPU; and `expand_select`, the search without a model. By CUDA events
+  and by the host's clock.
 
 One factor at a time changes around the base point. The engines take turns, so that all meet the
 same disturbances: on a busy machine only ratios mean something. transformers and the plain search
@@ -23,6 +26,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,11 +41,19 @@ from benchmarks.decoding_engines import (
     NaiveEngine,
     TransformersEngine,
 )
-from benchmarks.decoding_figures import Answer, compare, count_invalid, table, times_of
+from benchmarks.decoding_figures import (
+    Answer,
+    GateError,
+    compare,
+    count_invalid,
+    table,
+    times_of,
+)
+from benchmarks.decoding_graphs import graphed_rows
 from benchmarks.decoding_index import index_row
 from benchmarks.decoding_subjects import Point, subject_of
 from genrec import console
-from genrec.errors import GenrecError
+from genrec.errors import InputError
 from genrec.evaluation import describe_environment
 
 app = console.program(__doc__)
@@ -56,6 +68,7 @@ POINTS = [
     *(Point(codes=codes) for codes in (2048, 8192)),
     Point(trie="skewed"),
 ]
+GRAPH_POINTS = [Point(batch=batch) for batch in (1, 16, 64)]
 QUICK_POINTS = [Point(), Point(beam=10), Point(beam=200)]
 INDEX_ITEMS = (100_000, 1_000_000, 10_000_000)
 MOST_ROWS = 800
@@ -71,8 +84,11 @@ INDEX_REPEATS = 50
 Row = dict[str, Any]
 
 
-class GateError(GenrecError):
-    """Two engines that must agree do not."""
+class Device(StrEnum):
+    """Where graphs are timed; everything else is timed on the CPU."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
 
 
 @app.command()
@@ -81,8 +97,13 @@ def benchmark(
     quick: Annotated[bool, typer.Option(help="The base point and two others.")] = False,
     threads: Annotated[int, typer.Option(help="Of every engine.", min=1)] = 1,
     seconds: Annotated[float, typer.Option(help="Timed at each point and part.", min=0)] = 20.0,
+    device: Annotated[Device, typer.Option(help="With cuda, CUDA graphs are timed too.")] = (
+        Device.CPU
+    ),
 ) -> None:
     """Runs everything, prints it, and writes it."""
+    if device is Device.CUDA and not torch.cuda.is_available():
+        raise InputError("there is no CUDA device to time graphs on; leave --device out")
     torch.set_num_threads(threads)
     points = QUICK_POINTS if quick else POINTS
     seconds = min(seconds, 6.0) if quick else seconds
@@ -95,6 +116,10 @@ def benchmark(
         for items in INDEX_ITEMS[:1] if quick else INDEX_ITEMS:
             rows.append(index_row(Point(items=items), repeats=INDEX_REPEATS))
             console.say(f"index of {items:,} items: {rows[-1]}")
+        for point in GRAPH_POINTS if device is Device.CUDA else ():
+            drawn = draw_histories(point, MOST_REPEATS)
+            rows += graphed_rows(point, drawn, seconds, device=torch.device(device))
+            console.say(f"graphs, {point.label}: {rows[-5:]}")
     command = ["python", "-m", "benchmarks.decoding", *sys.argv[1:]]
     environment = describe_environment(command) | {"threads_latency": threads}
     console.say("\n" + table(rows))
@@ -194,7 +219,8 @@ def timed_rows(
             times[number].append(clocked(engines[number], questions[repeat][number]))
     rows = []
     for engine, taken in zip(engines, times, strict=True):
-        row = {"part": part, "point": point.label, "engine": engine.name, **point.as_row()}
+        row = {"part": part, "point": point.label, "engine": engine.name, "device": "cpu"}
+        row |= point.as_row()
         rows.append({**row, **times_of(taken), **figures[engine.name]})
         console.say(f"{part}, {point.label}: {engine.name} {rows[-1]['p50_ms']:.1f} ms")
     return rows

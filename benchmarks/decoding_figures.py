@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Agreement", "Answer", "compare", "count_invalid", "table", "times_of"]
+from genrec.errors import GenrecError
+
+__all__ = ["Agreement", "Answer", "GateError", "compare", "count_invalid", "table", "times_of"]
 
 TOLERANCE = 1e-4
 """Of scores; sets may differ only this close to the M-th score."""
@@ -28,6 +30,10 @@ COLUMNS = (
 )
 
 Row = dict[str, Any]
+
+
+class GateError(GenrecError):
+    """Two engines that must agree do not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +122,7 @@ def table(rows: list[Row]) -> str:
             points = dict.fromkeys(row["point"] for row in of_part)
             lines += [_line(point, of_part) for point in points]
             lines.append("")
+    lines += _graph_lines(rows)
     of_index = [row for row in rows if row.get("index")]
     if of_index:
         lines += ["**The index**", "", "| items | build s | bytes a node | select ms |"]
@@ -126,6 +133,20 @@ def table(rows: list[Row]) -> str:
             for row in of_index
         ]
     return "\n".join(lines)
+
+
+def _graph_lines(rows: list[Row]) -> list[str]:
+    """One line a row of what ran as CUDA graphs; none where nothing did."""
+    graphs = [row for row in rows if row.get("clock")]
+    if not graphs:
+        return []
+    lines = ["**As CUDA graphs**", "", "| point | part | engine | device | clock | ms (p99) |"]
+    lines.append("|---|---|---|---|---|---|")
+    for row in graphs:
+        cells = [row[name] for name in ("point", "part", "engine", "device", "clock")]
+        cells.append(f"{row['p50_ms']:.3f} ({row['p99_ms']:.3f})")
+        lines.append(f"| {' | '.join(cells)} |")
+    return [*lines, ""]
 
 
 def _found(answer: Answer, row: int) -> dict[int, float]:

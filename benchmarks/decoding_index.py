@@ -71,6 +71,7 @@ def index_row(point: Point, *, repeats: int) -> dict[str, Any]:
     by_level = np.median(np.array(times), axis=0)  # [L]
     return {
         "index": True,
+        "device": "cpu",
         **point.as_row(),
         "build_s": round(build_seconds, 4),
         "bytes_per_node": round(index.num_bytes / sum(index.num_nodes), 3),

@@ -1,9 +1,10 @@
 """Times every kernel beside its reference and beside plain PyTorch, at the shapes of a request.
 
 `python -m benchmarks.kernels` prints a table and writes docs/results/kernels.json. On a CPU it uses
-one thread. The catalogue is a random one of 100,000 items with four codes of 256. The arms take
-turns, so that all meet the same disturbances: on a busy machine only ratios mean something. Before
-anything is timed, all arms must give the same.
+one thread; where there is a GPU, the Triton twins are timed on it, too. The catalogue is a random
+one of 100,000 items with four codes of 256. The arms take turns, so that all meet the same
+disturbances: on a busy machine only ratios mean something. Before anything is timed, all arms must
+give the same.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from torch import Tensor
 
 from benchmarks.residual_assign import cpu_model, naive_assign
 from genrec.decoding import Edges, PrefixIndex
+from genrec.errors import InputError
 from genrec.kernels import (
     beam_select,
     beam_self_attention,
@@ -64,9 +66,13 @@ def main(argv: list[str] | None = None) -> None:
     """Prints the table and writes the JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=RESULT, help="where the JSON goes")
-    out = parser.parse_args(argv).out
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), help="only there; without it, wherever a kernel runs"
+    )
+    arguments = parser.parse_args(argv)
+    out = arguments.out
+    devices = devices_of(arguments.device)
     torch.set_num_threads(1)
-    devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
     hardware = {"cpu": cpu_model(), "python": platform.python_version(), "torch": torch.__version__}
     if "cuda" in devices:
         hardware["gpu"] = torch.cuda.get_device_name()
@@ -75,6 +81,16 @@ def main(argv: list[str] | None = None) -> None:
     report = {"hardware": hardware, "load_before": load, "num_threads": 1, "runs": runs}
     out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(table(runs))
+
+
+def devices_of(wanted: str | None) -> list[str]:
+    """Where kernels are timed: in PyTorch on the CPU, by their Triton twins on a GPU."""
+    there = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+    if wanted is None:
+        return there
+    if wanted not in there:
+        raise InputError(f"there is no {wanted} device to time kernels on; leave --device out")
+    return [wanted]
 
 
 def cases(device: torch.device) -> Iterator[Case]:

@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import decoding
+from benchmarks import decoding, kernels
 from benchmarks.decoding_engines import NaiveEngine
-from benchmarks.decoding_figures import Answer, compare, count_invalid, table, times_of
+from benchmarks.decoding_figures import Answer, GateError, compare, count_invalid, table, times_of
+from benchmarks.decoding_graphs import graphed_rows
 from benchmarks.decoding_index import index_row
 from benchmarks.decoding_subjects import Catalogue, Point, subject_of
+from genrec.errors import InputError
 from genrec.interactions import NO_ITEM
+from tests.generator.reruns import Rerun, exempt_cpu_kernels
 
 TINY = Point(items=300, levels=3, codes=16, beam=6, batch=2, history=3)
 
@@ -118,6 +121,39 @@ def test_a_tiny_run_measures_every_engine_and_prints_a_line_a_point() -> None:
     assert printed[-1].startswith("| 300 |")
 
 
+@pytest.mark.parametrize("batch", [1, 2])
+@torch.inference_mode()
+def test_a_tiny_run_times_graphs_after_they_agreed(
+    batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rerun stands for the graph; no operator of the T5's search waits for the host either."""
+    exempt_cpu_kernels(monkeypatch)
+    point = replace(TINY, batch=batch)
+    rows = graphed_rows(
+        point,
+        decoding.draw_histories(point, 3),
+        seconds=0,
+        device=torch.device("cpu"),
+        capture=lambda _: Rerun(),
+    )
+    assert [(row["part"], row["engine"], row["clock"]) for row in rows] == [
+        ("graphs", "genrec", "host"),
+        ("graphs", "t5", "host"),
+        ("expand_select", "genrec", "host"),
+    ]
+    assert {row["device"] for row in rows} == {"cpu"}
+    assert all(row["min_ms"] > 0 for row in rows)
+    assert all(row["overlap"] == 1.0 and row["invalid"] == 0 for row in rows[:2])
+    assert sum(line.startswith(f"| {point.label} |") for line in table(rows).splitlines()) == 3
+
+
+def test_without_a_gpu_graphs_cannot_be_timed() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(InputError, match="no CUDA device to time graphs on"):
+        decoding.benchmark(device=decoding.Device.CUDA)
+
+
 @torch.inference_mode()
 def test_an_engine_that_is_wrong_stops_the_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
     right = NaiveEngine.answer
@@ -128,5 +164,13 @@ def test_an_engine_that_is_wrong_stops_the_benchmark(monkeypatch: pytest.MonkeyP
         return found
 
     monkeypatch.setattr(NaiveEngine, "answer", wrong)
-    with pytest.raises(decoding.GateError, match="naive against transformers: row 1"):
+    with pytest.raises(GateError, match="naive against transformers: row 1"):
         decoding.same_weights(TINY, seconds=0)
+
+
+def test_kernels_are_timed_where_it_is_asked_and_possible() -> None:
+    assert kernels.devices_of("cpu") == ["cpu"]
+    assert kernels.devices_of(None)[0] == "cpu"
+    if not torch.cuda.is_available():
+        with pytest.raises(InputError, match="no cuda device to time kernels on"):
+            kernels.devices_of("cuda")

@@ -38,6 +38,18 @@ class FilterCache:
         self._num_bytes = 0
         self._lock = threading.Lock()
 
+    def tables(self, allowed: Tensor) -> list[Tensor]:
+        """Per level, int32 [B or 1, nodes]: the items beneath each node that each row permits.
+
+        Args:
+            allowed: bool [B or 1, N] over item_index.
+        """
+        found = [self.permitted_leaves(row) for row in allowed]
+        return [
+            torch.stack(level) if len(level) > 1 else level[0][None]
+            for level in zip(*found, strict=True)
+        ]
+
     def permitted_leaves(self, permitted: Tensor) -> list[Tensor]:
         """As `PrefixIndex.permitted_leaves`; what is given must not be changed.
 
@@ -74,6 +86,7 @@ class Eligibility:
             allows all.
         excluded: items left out beside it, int64 [B, S], NO_ITEM where there are fewer.
         filters: where propagated filters are kept; None keeps none.
+        leaves: what `FilterCache.tables` made of `allowed`, where that was done before.
     """
 
     def __init__(
@@ -84,16 +97,14 @@ class Eligibility:
         allowed: Tensor | None = None,
         excluded: Tensor | None = None,
         filters: FilterCache | None = None,
+        leaves: list[Tensor] | None = None,
     ) -> None:
         self.num_requests = num_requests
         self._leaves: list[Tensor] = []  # per level, int32 [B or 1, nodes]
-        if allowed is not None:
-            filters = filters or FilterCache(index)
-            found = [filters.permitted_leaves(row) for row in allowed]
-            self._leaves = [
-                torch.stack(level) if len(level) > 1 else level[0][None]
-                for level in zip(*found, strict=True)
-            ]
+        if leaves is not None:
+            self._leaves = leaves
+        elif allowed is not None:
+            self._leaves = (filters or FilterCache(index)).tables(allowed)
         self._closed = self._close(index, excluded)
 
     @property
@@ -125,6 +136,8 @@ class Eligibility:
         """Per level, rising keys of request and node: the nodes that `excluded` closes."""
         if excluded is None or not excluded.numel():
             return []
+        if index.is_static:
+            return self._close_padded(index, excluded.to(index.device))
         request, item = _pairs(excluded.to(index.device))
         known = index.has_items(item)
         request, path = request[known], index.path_of(item[known])  # [P], [P, L]
@@ -142,6 +155,30 @@ class Eligibility:
                     leaves = index.num_leaves(level, node)
                 key = key[count >= leaves]
             keys.append(key)
+        return keys
+
+    def _close_padded(self, index: PrefixIndex, excluded: Tensor) -> list[Tensor]:
+        """As `_close`, with a key for every entry: those that close nothing are of no node."""
+        item = excluded.clamp(min=0)  # [B, S]
+        counts = (excluded != NO_ITEM) & index.has_items(item)
+        item = torch.where(counts, item, index.leaf_item[0])
+        request = torch.arange(len(item), device=item.device)[:, None].expand_as(item)
+        path = index.path_of(item).clamp(min=0)  # [B, S, L]
+        if self._leaves:  # what is forbidden to everybody closes nothing for one
+            counts &= self._permitted_leaves(index.num_levels - 1, request, path[..., -1]) > 0
+        repeated = (item[:, :, None] == item[:, None]) & counts[:, None]  # [B, S, S]
+        counts &= ~repeated.tril(-1).any(-1)
+        keys = []
+        for level in range(index.num_levels):
+            node = path[..., level]
+            beneath = ((node[:, :, None] == node[:, None]) & counts[:, None]).sum(-1)
+            if self._leaves:
+                leaves = self._permitted_leaves(level, request, node)
+            else:
+                leaves = index.num_leaves(level, node)
+            is_closed = counts & (beneath >= leaves)
+            key = _key(request, torch.where(is_closed, node, NODE_MASK))
+            keys.append(key.sort(dim=1).values.flatten())
         return keys
 
     def _permitted_leaves(self, level: int, request: Tensor | None, nodes: Tensor) -> Tensor:

@@ -16,12 +16,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from genrec.decoding.grown_nodes import FIRST_CAPACITY, NewNodes, with_room
 from genrec.decoding.prefix_index import Edges, PrefixIndex
 from genrec.errors import InputError
 
 __all__ = ["GrownIndex", "PathChange"]
-
-FIRST_CAPACITY = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,57 +32,6 @@ class PathChange:
     """Per level: the node that stood for the prefix; None where no item had it."""
     after: tuple[int | None, ...]
     """Per level: the node that stands for it now; None where no item has it any more."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _NewNodes:
-    """The nodes of one level that came later; tables have room behind what is in use."""
-
-    num_nodes: int
-    num_children: int
-    code: Tensor
-    """int64: the last code of the prefix."""
-    first: Tensor
-    """int64: where the list of the node's children begins in `child`."""
-    degree: Tensor
-    """int64: the length of that list."""
-    leaves: Tensor
-    """int64: items beneath."""
-    item: Tensor
-    """int64: at the last level, the item."""
-    child: Tensor
-    """int64: all lists, one behind the other."""
-
-    @classmethod
-    def none(cls, device: torch.device) -> _NewNodes:
-        tables = torch.zeros(6, FIRST_CAPACITY, dtype=torch.int64, device=device).unbind()
-        names = ("code", "first", "degree", "leaves", "item", "child")
-        return cls(num_nodes=0, num_children=0, **dict(zip(names, tables, strict=True)))
-
-    def with_node(self, *, code: int, children: Tensor, leaves: int, item: int) -> _NewNodes:
-        """One more; what readers of `self` look at stays as it is."""
-        row, first = self.num_nodes, self.num_children
-        entry = {"code": code, "first": first, "degree": len(children)}
-        tables = {name: _with_room(getattr(self, name), row + 1) for name in _ROW_TABLES}
-        for name, value in {**entry, "leaves": leaves, "item": item}.items():
-            tables[name][row] = value
-        child = _with_room(self.child, first + len(children))
-        child[first : first + len(children)] = children
-        return _NewNodes(
-            num_nodes=row + 1, num_children=first + len(children), child=child, **tables
-        )
-
-
-_ROW_TABLES = ("code", "first", "degree", "leaves", "item")
-
-
-def _with_room(table: Tensor, size: int) -> Tensor:
-    """The table, or a copy twice as long where it is too short."""
-    if size <= len(table):
-        return table
-    grown = table.new_zeros(max(size, 2 * len(table)), *table.shape[1:])
-    grown[: len(table)] = table
-    return grown
 
 
 @dataclass
@@ -103,7 +51,7 @@ class GrownIndex(PrefixIndex):
     def __init__(
         self,
         base: PrefixIndex,
-        levels: Sequence[_NewNodes],
+        levels: Sequence[NewNodes],
         root: Tensor,
         leaf_of_item: Tensor,
         added_codes: Tensor,
@@ -131,7 +79,7 @@ class GrownIndex(PrefixIndex):
             leaf_of_item = torch.nn.functional.pad(leaf_of_item, missing, value=-1)
         root = torch.arange(base.num_nodes[0], device=base.device)
         codes = torch.zeros(FIRST_CAPACITY, base.num_levels, dtype=torch.int64, device=base.device)
-        levels = [_NewNodes.none(base.device) for _ in range(base.num_levels)]
+        levels = [NewNodes.none(base.device) for _ in range(base.num_levels)]
         return cls(base, levels, root, leaf_of_item, codes, 0, _Newest())
 
     @property
@@ -152,6 +100,16 @@ class GrownIndex(PrefixIndex):
         """Items that came or went since the base was built."""
         return self._number
 
+    def static(self) -> GrownIndex:
+        """See `PrefixIndex.static`; a later version needs a view of its own."""
+        view = super().static()
+        longest = [len(self._root)]
+        for level, new in enumerate(self._levels[:-1]):
+            later = int(new.degree[: new.num_nodes].max()) if new.num_nodes else 0
+            longest.append(max(later, self.base.max_degree[level + 1]))
+        view.max_degree = longest
+        return view
+
     def add(self, codes: Tensor) -> PathChange:
         """The next version, with one more item: number `num_items`.
 
@@ -165,8 +123,9 @@ class GrownIndex(PrefixIndex):
         codes = codes.to(self.device)
         path = self._walk(codes[None])[0].tolist()
         if path[-1] >= 0:
+            taken = int(self.items_at(torch.tensor(path[-1], device=self.device)))
             raise InputError(
-                f"item {int(self.items_at(torch.tensor(path[-1])))} has the codes "
+                f"item {taken} has the codes "
                 f"{codes.tolist()}; let SemanticIdStore.add choose free ones"
             )
         levels, after = list(self._levels), list[int]()
@@ -176,14 +135,18 @@ class GrownIndex(PrefixIndex):
             old = path[level]
             below = None if is_leaf or old < 0 else self._children(level + 1, old)
             children = self._list_with(below, None if is_leaf else path[level + 1], child)
-            leaves = 1 + (int(self.num_leaves(level, torch.tensor([old]))) if old >= 0 else 0)
+            leaves = 1 + (
+                int(self.num_leaves(level, torch.tensor([old], device=self.device)))
+                if old >= 0
+                else 0
+            )
             levels[level] = levels[level].with_node(
                 code=int(codes[level]), children=children, leaves=leaves, item=self.num_items
             )
             child = self._tokens[level].numel() + levels[level].num_nodes - 1
             after.append(child)
         root = self._list_with(self._root, path[0], child)
-        added = _with_room(self._added_codes, self._num_added + 1)
+        added = with_room(self._added_codes, self._num_added + 1)
         added[self._num_added] = codes
         index = self._next(levels, root, added, self._num_added + 1)
         before = tuple(None if node < 0 else node for node in path)
@@ -203,7 +166,7 @@ class GrownIndex(PrefixIndex):
         levels, after = list(self._levels), list[int | None]([None])
         child: int | None = None
         for level in reversed(range(self.num_levels - 1)):
-            node = torch.tensor([path[level]])
+            node = torch.tensor([path[level]], device=self.device)
             below = self._children(level + 1, path[level])
             children = self._list_with(below, path[level + 1], child)
             if len(children):
@@ -245,7 +208,7 @@ class GrownIndex(PrefixIndex):
         return torch.where((item_index < num_first)[..., None], torch.stack(codes, -1), later)
 
     def expand(self, level: int, nodes: Tensor, alive: Tensor | None = None) -> Edges:
-        """See `PrefixIndex.expand`; always ragged."""
+        """See `PrefixIndex.expand`; ragged unless static."""
         if level == 0:
             lists = self._root
             starts = torch.zeros_like(nodes)
@@ -261,12 +224,43 @@ class GrownIndex(PrefixIndex):
             degree = torch.where(listed, new.degree[later], implicit)
         if alive is not None:
             degree = degree * alive
+        if self.is_static:
+            return self._padded_lists(level, lists, listed, starts, degree)
         ends = degree.cumsum(0)
         row = torch.repeat_interleave(degree)
         begin = ends - degree
         place = torch.arange(row.numel(), device=nodes.device) + (starts - begin)[row]
         child = torch.where(listed[row], lists[place.clamp(max=len(lists) - 1)], place)
         return Edges(row=row, child=child, start=begin, degree=degree)
+
+    def _padded_lists(
+        self, level: int, lists: Tensor, listed: Tensor, starts: Tensor, degree: Tensor
+    ) -> Edges:
+        """Every row as long as the longest; rows are read from `lists` or are ranges of nodes."""
+        width, last = max(self.max_degree[level], 1), max(self.num_nodes[level] - 1, 0)
+        place = starts[:, None] + torch.arange(width, device=starts.device)  # [R, width]
+        if len(lists):
+            in_list = lists[place.clamp(max=len(lists) - 1)]
+            place = torch.where(listed[:, None], in_list, place)
+        rows = torch.arange(starts.numel(), device=starts.device)
+        return Edges(
+            row=rows[:, None].expand(-1, width).flatten(),
+            # Behind a list may stand nodes of a later version, which these tables do not have.
+            child=place.clamp(max=last).flatten(),
+            start=rows * width,
+            degree=degree,
+            width=width,
+            is_full=False,
+        )
+
+    def place_of(self, edges: Edges, child: Tensor) -> Tensor:
+        """See `PrefixIndex.place_of`; a list of children is in no order."""
+        place = torch.arange(edges.child.numel(), device=child.device)
+        wanted = edges.child == child[edges.row]
+        if not edges.is_full:
+            wanted &= edges.is_child
+        found = torch.where(wanted, place, 0)
+        return edges.start.scatter_reduce(0, edges.row, found, "amax")
 
     def codes_at(self, level: int, nodes: Tensor) -> Tensor:
         """See `PrefixIndex.codes_at`."""
@@ -318,7 +312,7 @@ class GrownIndex(PrefixIndex):
         return counts
 
     def _next(
-        self, levels: Sequence[_NewNodes], root: Tensor, added_codes: Tensor, num_added: int
+        self, levels: Sequence[NewNodes], root: Tensor, added_codes: Tensor, num_added: int
     ) -> GrownIndex:
         self._newest.number += 1
         return GrownIndex(
@@ -352,7 +346,12 @@ class GrownIndex(PrefixIndex):
         for level in range(self.num_levels):
             edges = self.expand(level, nodes, found)
             same = self.codes_at(level, edges.child) == codes[edges.row, level]
-            path[edges.row[same], level] = edges.child[same]
+            if not edges.is_full:
+                same &= edges.is_child
+            reached = torch.where(same, edges.child, -1)
+            path[:, level] = nodes.new_full(nodes.shape, -1).scatter_reduce(
+                0, edges.row, reached, "amax"
+            )
             found = path[:, level] >= 0
             nodes = path[:, level].clamp(min=0)
         return path

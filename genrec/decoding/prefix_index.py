@@ -7,11 +7,12 @@ is the child. Stored are each node's last code, where its children begin, and th
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Self, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -70,7 +71,10 @@ class PrefixIndex:
     Attributes:
         leaf_item: int32 [N]: the item_index of each leaf.
         first_child: per level, int32 [nodes above + 1]: where the children of each node begin.
+        is_static: whether the shapes of all that a search does are known beforehand; see `static`.
     """
+
+    is_static = False
 
     def __init__(
         self,
@@ -134,6 +138,18 @@ class PrefixIndex:
             self._leaf_of_item = None
         return self
 
+    def static(self) -> Self:
+        """A view of the same tables that a search can be captured over, in a CUDA graph.
+
+        Rows of children are always padded to the longest there is, and whoever reads `is_static`
+        chooses what neither waits for the host nor has shapes that depend on values. The answers
+        are the same.
+        """
+        self._leaves()  # what is made when it is first asked for must be there before a capture
+        view = copy.copy(self)
+        view.is_static = True
+        return view
+
     def save(self, folder: Path) -> None:
         """Writes the tables as .npy files, to be mapped into memory by `load`."""
         folder.mkdir()
@@ -180,7 +196,7 @@ class PrefixIndex:
         degree = self.first_child[level][nodes + 1] - starts
         if alive is not None:
             degree = degree * alive
-        if self._fill[level] >= PADDING_WORTHWHILE:
+        if self.is_static or self._fill[level] >= PADDING_WORTHWHILE:
             return self._padded(level, starts, degree, is_full=alive is None)
         ends = degree.cumsum(0)
         row = torch.repeat_interleave(degree)
@@ -196,13 +212,22 @@ class PrefixIndex:
             child = child.clamp_(max=self._tokens[level].numel() - 1)
         rows = torch.arange(starts.numel(), device=device)
         return Edges(
-            row=rows.repeat_interleave(width),
+            row=rows[:, None].expand(-1, width).flatten(),
             child=child.flatten(),
             start=rows * width,
             degree=degree,
             width=width,
             is_full=is_full,
         )
+
+    def place_of(self, edges: Edges, child: Tensor) -> Tensor:
+        """int64 [R]: where in the list of edges each row's own `child` stands.
+
+        Args:
+            edges: of R rows, each of which has children.
+            child: int64 [R]: one of the children of each row.
+        """
+        return edges.start + child - edges.child[edges.start]
 
     def codes_at(self, level: int, nodes: Tensor) -> Tensor:
         """int64, as `nodes`: the last code of each node's prefix."""

@@ -141,6 +141,7 @@ class Recommender:
         refit: bool | None = None,
         warm_up: bool = True,
         slate: SlateConfig | None = None,
+        device: str = "cpu",
     ) -> Recommender:
         """The recommender of a run folder.
 
@@ -152,17 +153,18 @@ class Recommender:
             refit: whether to serve the models trained on all data; None does so if all are there.
             warm_up: measure every stage now; without it, no deadline can admit a model.
             slate: how slates are made; None gives lists.
+            device: where the generator answers; see `load_sources`.
 
         Raises:
             ArtifactMissingError: a part of the run is missing; the message names its command.
             ArtifactError: a part of the run was altered.
-            InputError: no such method or policy, or a method that makes no slates.
+            InputError: no such method, policy or device, or a method that makes no slates.
         """
         started = time.perf_counter()
         if method not in METHODS:
             raise InputError(f"there is no method {method!r}; choose from {', '.join(METHODS)}")
         refit = has_refit(run) if refit is None else refit
-        sources = load_sources(run, refit=refit)
+        sources = load_sources(run, refit=refit, device=device)
         dataset = InteractionDataset.load(Path(run) / "data")
         recommender = cls(
             dataset, sources, method=method, repeats=repeats, strict=strict, slate=slate

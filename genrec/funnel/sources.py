@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
 from genrec import artifacts
 from genrec.artifacts import Artifact
 from genrec.errors import ArtifactError, ArtifactMissingError, InputError
@@ -17,7 +19,7 @@ from genrec.funnel.ranked import RankedSource
 from genrec.interactions import Source
 
 if TYPE_CHECKING:
-    from genrec.generator import SlateConfig
+    from genrec.generator import GenerativeRecommender, GeneratorSource, SlateConfig
 
 __all__ = [
     "FALLBACKS",
@@ -48,44 +50,70 @@ COMMANDS = {
 """What makes each part of a run folder."""
 
 
-def load_sources(run: Path | str, *, refit: bool = False) -> dict[str, Source]:
+def load_sources(run: Path | str, *, refit: bool = False, device: str = "cpu") -> dict[str, Source]:
     """Every recommender of a run, by name, in the order of METHODS.
 
     Args:
         run: the run folder.
         refit: take the models that were trained on all data (`RUN/refit`). They have seen the
             test events: serve them, never measure them.
+        device: where the generator answers: `cpu`, or a CUDA device, where a whole request is one
+            CUDA graph. The other methods answer on the CPU.
 
     Raises:
+        InputError: there is no such device here.
         ArtifactMissingError: a part is missing; the message names the command that makes it.
         ArtifactError: a part was altered, or made from another state of the run than it has now.
     """
     # transformers, FAISS and LightGBM are brought in with the models that need them.
     from genrec.funnel.ranker_training import ranking_sources
-    from genrec.generator import GeneratorSource, Mode, load_generator
+    from genrec.generator import load_generator
     from genrec.ranking import Ranker
     from genrec.retrieval import TwoTower
 
-    run = Path(run)
+    run, where = Path(run), _present(device)
     models = _verified_models(run, refit)
     generator = load_generator(models["generator"].path)
+    torch.nn.Module.to(generator, where)
     nearest, popular = ranking_sources(TwoTower.load(models["two_tower"].path))
     ranker = Ranker.load(models["ranker"].path)
     ranked = RankedSource(
         "two_tower_ranked", [nearest, popular], ranker, num_candidates=ranker.num_candidates
     )
-    generative = GeneratorSource(generator, Mode.GENERATIVE)
-    log.info("the generator decodes on %s by %s", generator.device, generative.backend)
-    sources: tuple[Source, ...] = (
-        generative,
-        GeneratorSource(generator, Mode.DENSE, tables=generative.tables),
-        GeneratorSource(generator, Mode.COMBINED, tables=generative.tables),
-        nearest,
-        ranked,
-        popular,
-    )
+    sources: tuple[Source, ...] = (*_generator_sources(generator), nearest, ranked, popular)
     by_name = {source.name: source for source in sources}
     return {name: by_name[name] for name in METHODS}
+
+
+def _generator_sources(generator: GenerativeRecommender) -> list[GeneratorSource]:
+    """Every mode of the generator, by CUDA graphs where it is on a GPU; they share their tables."""
+    from genrec.generator import GeneratorSource, GraphedSource, Mode
+
+    is_graphed = generator.device.type == "cuda"
+    make = GraphedSource if is_graphed else GeneratorSource
+    generative = make(generator, Mode.GENERATIVE)
+    sources = [
+        generative,
+        *(make(generator, mode, tables=generative.tables) for mode in (Mode.DENSE, Mode.COMBINED)),
+    ]
+    for source in sources:
+        if isinstance(source, GraphedSource):
+            source.prepare()
+    graphs = ", a CUDA graph a request" if is_graphed else ""
+    log.info("the generator decodes on %s by %s%s", generator.device, generative.backend, graphs)
+    return sources
+
+
+def _present(device: str) -> torch.device:
+    """The device of this name; raises an `InputError` where there is none."""
+    try:
+        named = torch.device(device)
+    except RuntimeError as error:
+        raise InputError(f"there is no device {device!r}; use cpu or cuda") from error
+    present = {"cpu": 1, "cuda": torch.cuda.device_count()}.get(named.type, 0)
+    if (named.index or 0) >= present:
+        raise InputError(f"device {device!r} is not available here; use device='cpu'")
+    return named
 
 
 def digests(run: Path | str, *, refit: bool = False) -> dict[str, str]:

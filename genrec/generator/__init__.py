@@ -1,12 +1,14 @@
 """Codes and histories in, the next items out: encoder, decoder over Semantic IDs, dense head."""
 
 from genrec.generator.batches import window_start
+from genrec.generator.buckets import GraphConfig
 from genrec.generator.card import TrainingFacts
 from genrec.generator.config import GeneratorConfig
 from genrec.generator.fitting import (
     GeneratorTraining,
     fit_generator,
 )
+from genrec.generator.graphed import GraphedSource, Ungraphed
 from genrec.generator.live import LiveCatalogue
 from genrec.generator.model import GenerativeRecommender
 from genrec.generator.saved import (
@@ -27,6 +29,8 @@ __all__ = [
     "GeneratorConfig",
     "GeneratorSource",
     "GeneratorTraining",
+    "GraphConfig",
+    "GraphedSource",
     "HistoryEncoder",
     "HistoryState",
     "LiveCatalogue",
@@ -35,6 +39,7 @@ __all__ = [
     "SlateConfig",
     "SlateSource",
     "TrainingFacts",
+    "Ungraphed",
     "UserStates",
     "choose_combination",
     "fit_generator",

@@ -13,8 +13,10 @@ from transformers import PreTrainedConfig
 from genrec.interactions import NO_ITEM, Recommendations
 from genrec.kernels import beam_select
 
-__all__ = ["ScoredUnion", "Weights", "best_weights", "mix", "only_new"]
+__all__ = ["FOLLOWER_CANDIDATES", "ScoredUnion", "Weights", "best_weights", "mix", "only_new"]
 
+FOLLOWER_CANDIDATES = 10
+"""Followers that join the union; nearly all that matter stand in the beams already."""
 GENERATIVE_WEIGHTS = tuple(step / 20 for step in range(21))
 FOLLOWED_WEIGHTS = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0)
 

@@ -20,7 +20,8 @@ class GeneratorDecoder:
 
     The history's keys are projected once and shared by all beams. Those of the prefixes stay in the
     slots that they were written to, and each beam knows its ancestors' slots. A beam whose prefix
-    is of a single item is finished: all that follows is certain, and is not decoded.
+    is of a single item is finished: all that follows is certain, and is not decoded (where shapes
+    must be known beforehand, it is decoded in vain).
 
     Args:
         model: in eval mode.
@@ -69,6 +70,8 @@ class GeneratorDecoder:
 
     def _unfinished(self, level: int, nodes: Tensor) -> Tensor:
         """int64 [B, M']: the beams that are decoded, as many for each request, in order."""
+        if self.tables.index.is_static:  # how many are finished would have to be asked for
+            return torch.arange(nodes.shape[1], device=nodes.device).expand_as(nodes)
         unfinished = self.tables.index.num_leaves(level, nodes) > 1  # [B, M]
         width = int(unfinished.sum(1).max()) if self.batch else 0
         if width == nodes.shape[1]:
@@ -93,7 +96,7 @@ class _BeamCache:
 
     def __init__(self, block: Block, num_levels: int) -> None:
         self.block, self.num_levels = block, num_levels
-        self.keys_values = torch.empty(0)
+        self.keys_values = block.self_attention.output.weight.new_empty(0)
 
     def attend(self, level: int, hidden: Tensor, ancestors: Tensor) -> Tensor:
         """float, as `hidden` [B, M, D]: the block's self-attention over the beams' prefixes.

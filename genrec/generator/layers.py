@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -31,6 +33,13 @@ class Dropout(nn.Module):
         kept = (drawn >= self.dropped_bytes).view(hidden.shape)
         scaled: Tensor = hidden * (kept * (BYTE_VALUES / (BYTE_VALUES - self.dropped_bytes)))
         return scaled
+
+
+def _float32_stays(tensor: Tensor) -> AbstractContextManager[None]:
+    """In which autocast, if it is on for a CPU, changes no float32."""
+    if tensor.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+        return torch.autocast("cpu", enabled=False)
+    return nullcontext()
 
 
 class Attention(nn.Module):
@@ -70,9 +79,10 @@ class Attention(nn.Module):
         """
         key, value = keys_values
         query = self._heads(self.query(queries))
-        if query.device.type == "cpu":  # where bfloat16, as autocast gives it, is slower here
+        if query.dtype != torch.float32 and query.device.type == "cpu":
+            # As autocast gives it; but attention in bfloat16 is slower than in float32 here.
             query, key, value = query.float(), key.float(), value.float()
-        with torch.autocast(query.device.type, enabled=query.device.type != "cpu"):
+        with _float32_stays(query):
             attended = F.scaled_dot_product_attention(
                 query, key, value, attn_mask=mask, is_causal=is_causal
             )

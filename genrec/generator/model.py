@@ -262,8 +262,7 @@ class GenerativeRecommender(ModelWithCard):
         for level in range(self.config.num_levels):
             edges = tables.index.expand(level, path[:, level])
             log_probs = child_log_probs(queries[:, level], tables.nodes[level], edges)
-            place = path[:, level + 1] - edges.child[edges.start]
-            steps.append(log_probs[edges.start + place])
+            steps.append(log_probs[tables.index.place_of(edges, path[:, level + 1])])
         return torch.stack(steps, dim=1)
 
 

@@ -12,10 +12,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genrec.decoding import Eligibility, FilterCache, beam_search, beam_widths
+from genrec.decoding import Eligibility, FilterCache, PrefixIndex, beam_search, beam_widths
 from genrec.errors import DeadlineExceededError, InputError
 from genrec.generator.batches import cut_to_window
-from genrec.generator.combination import ScoredUnion, Weights, best_weights, mix, only_new
+from genrec.generator.combination import (
+    FOLLOWER_CANDIDATES,
+    ScoredUnion,
+    Weights,
+    best_weights,
+    mix,
+    only_new,
+)
 from genrec.generator.decoder import GeneratorDecoder
 from genrec.generator.followers import follower_scores
 from genrec.generator.items import ItemTables
@@ -37,8 +44,6 @@ from genrec.kernels.backend import choose_backend
 __all__ = ["DEFAULT_BEAMS", "EncodedRequests", "GeneratorSource", "Mode", "choose_combination"]
 
 DEFAULT_BEAMS = 50
-FOLLOWER_CANDIDATES = 10
-"""Followers that join the union; nearly all that matter stand in the beams already."""
 FOLLOWER_SCALE = 0.1
 """Strengths far below it count as they are, far above it with their logarithm."""
 REQUESTS_AT_ONCE = 128
@@ -71,13 +76,20 @@ class EncodedRequests:
     """float [B, T, D]: the state after each event."""
     lengths: Tensor
     """int64 [B], where the states are: events of each history."""
+    leaves: list[Tensor] | None = None
+    """What `FilterCache.tables` made of what is allowed; None where the search is to make it."""
+
+    def permitted(self) -> Tensor | None:
+        """bool [B, N] or [1, N], where the states are: None where everything is permitted."""
+        permitted = self.requests.permitted(self.tables.num_items)
+        return None if permitted is None else permitted.to(self.states.device)
 
     @classmethod
     def of(cls, requests: RequestBatch, tables: ItemTables, state: HistoryState) -> EncodedRequests:
         """Of histories that can be gone on from."""
         window = state.item_index.to(state.states.device)
         return cls(
-            requests=_as_known(requests, tables),
+            requests=as_known(requests, tables),
             window=window,
             tables=tables,
             states=state.states,
@@ -160,7 +172,13 @@ class GeneratorSource:
     @torch.inference_mode()
     def scored_union(self, requests: RequestBatch, k: int = 0) -> ScoredUnion:
         """What `combined` chooses from, and what it weighs; k items at least, where there are."""
-        return self._scored_union(self._encode(requests), self._at_least(k), None)
+        union = self._scored_union(self._encode(requests), self._at_least(k), None)
+        return ScoredUnion(
+            item_index=union.item_index.cpu(),
+            generative=union.generative.cpu(),
+            dense=union.dense.cpu(),
+            followed=union.followed.cpu(),
+        )
 
     def read_histories(self, requests: RequestBatch, tables: ItemTables) -> HistoryState:
         """The histories of the questions, ready to go on from; kept ones are not encoded anew."""
@@ -187,13 +205,28 @@ class GeneratorSource:
                 least k.
             deadline: as for `recommend`.
         """
+        found = self.ranked(asked, k, num_beams, deadline)
+        return replace(found, item_index=found.item_index.cpu(), score=found.score.cpu())
+
+    def ranked(
+        self,
+        asked: EncodedRequests,
+        k: int,
+        num_beams: Sequence[int],
+        deadline: float | None = None,
+    ) -> Recommendations:
+        """As `rank`, but the lists stay where the states are."""
+        found = self._ranked(asked, k, num_beams, deadline)
+        return replace(found, backend=self.backend)
+
+    def _ranked(
+        self, asked: EncodedRequests, k: int, num_beams: Sequence[int], deadline: float | None
+    ) -> Recommendations:
         if self.mode is Mode.COMBINED:
             union = self._scored_union(asked, num_beams, deadline)
             return mix(union, Weights.of(self.model.config), k)
         if self.mode is Mode.DENSE:
-            log_probs = self._dense_log_probs(asked)
-            permitted = asked.requests.permitted(asked.tables.num_items)
-            return select_top_k(log_probs, permitted, k, self.name)
+            return select_top_k(self._dense_log_probs(asked), asked.permitted(), k, self.name)
         items, log_prob = self._beams(asked, num_beams, deadline)
         return Recommendations(item_index=items[:, :k], score=log_prob[:, :k], source=self.name)
 
@@ -212,7 +245,7 @@ class GeneratorSource:
         window = cut_to_window(requests.item_index, self.model.config.history)
         window = window.to(self.model.device)
         return EncodedRequests(
-            requests=_as_known(requests, tables),
+            requests=as_known(requests, tables),
             window=window,
             tables=tables,
             states=self.model.encode(tables, window),
@@ -224,15 +257,13 @@ class GeneratorSource:
         logits = self.model.dense_logits(asked.tables, last)
         if asked.tables.gone is not None:
             logits = logits.masked_fill(asked.tables.gone, -torch.inf)
-        return F.log_softmax(logits.float(), dim=-1).cpu()  # [B, N]
+        return F.log_softmax(logits.float(), dim=-1)  # [B, N]
 
     def _beams(
         self, asked: EncodedRequests, num_beams: Sequence[int], deadline: float | None
     ) -> tuple[Tensor, Tensor]:
         index, requests = asked.tables.index, asked.requests
-        filters = self._filters
-        if filters.index is not index:
-            filters = self._filters = FilterCache(index)
+        filters = self.filters_of(index) if asked.leaves is None else None
         beams = beam_search(
             GeneratorDecoder(self.model, asked.tables, asked.states, asked.lengths),
             index,
@@ -244,10 +275,18 @@ class GeneratorSource:
                 allowed=requests.allowed,
                 excluded=requests.excluded,
                 filters=filters,
+                leaves=asked.leaves,
             ),
             deadline=deadline,
         )
-        return beams.item_index.cpu(), beams.log_prob.cpu()
+        return beams.item_index, beams.log_prob
+
+    def filters_of(self, index: PrefixIndex) -> FilterCache:
+        """The filters that were asked for last, over this index."""
+        filters = self._filters
+        if filters.index is not index:
+            filters = self._filters = FilterCache(index)
+        return filters
 
     def _scored_union(
         self, asked: EncodedRequests, num_beams: Sequence[int], deadline: float | None
@@ -256,7 +295,7 @@ class GeneratorSource:
         if deadline is not None and time.perf_counter() > deadline:
             raise DeadlineExceededError("combined stopped before the dense candidates were scored")
         dense = self._dense_log_probs(asked)
-        permitted = asked.requests.permitted(asked.tables.num_items)
+        permitted = asked.permitted()
         best = select_top_k(dense, permitted, num_beams[-1], self.name).item_index
         best = only_new(best, found)
         followed = self._followed(asked)
@@ -282,22 +321,23 @@ class GeneratorSource:
         )
         if tables.gone is not None:
             strengths = strengths.masked_fill(tables.gone, 0.0)
-        return torch.log1p(strengths / FOLLOWER_SCALE).cpu()
+        return torch.log1p(strengths / FOLLOWER_SCALE)
 
     def _path_scores(self, asked: EncodedRequests, items: Tensor) -> Tensor:
-        """float32 [B, C]: log p of the Semantic IDs of given items."""
+        """float32 [B, C]: log p of the Semantic IDs of given items; of NO_ITEM, of some item's."""
         model, states, lengths = self.model, asked.states, asked.lengths
-        safe = items.clamp(min=0).to(states.device)
+        # Item 0 may have left the catalogue; what has a leaf has a path.
+        safe = torch.where(items == NO_ITEM, asked.tables.index.leaf_item[0], items)
         memory, seen = model.decoder_memory(states, lengths)
         starts = model.last_states(states, lengths)[:, None].expand(-1, safe.shape[1], -1)
         decoded = model.decode_paths(asked.tables, starts, memory, seen[:, None], safe)
         queries = model.queries(decoded).flatten(0, 1)  # [B * C, L, D]
         steps = model.path_log_probs(asked.tables, queries, safe.flatten())
-        log_probs: Tensor = steps.sum(-1).view_as(safe).float().cpu()
+        log_probs: Tensor = steps.sum(-1).view_as(safe).float()
         return log_probs
 
 
-def _as_known(requests: RequestBatch, tables: ItemTables) -> RequestBatch:
+def as_known(requests: RequestBatch, tables: ItemTables) -> RequestBatch:
     """The same questions; a filter that was made before an item came does not allow it."""
     if requests.allowed is None or requests.allowed.shape[1] >= tables.num_items:
         return requests

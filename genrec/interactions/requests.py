@@ -134,6 +134,8 @@ class Recommendations:
     """float32 [B, k]: falling; -inf where there is no item. Comparable within one source only."""
     source: str
     """The name of the recommender that made them."""
+    backend: str | None = None
+    """By what its kernels ran; None where the recommender does not say."""
 
     def __post_init__(self) -> None:
         if self.item_index.shape != self.score.shape:
@@ -156,6 +158,7 @@ def answer_in_parts(
         item_index=torch.cat([part.item_index for part in parts]),
         score=torch.cat([part.score for part in parts]),
         source=parts[0].source,
+        backend=", ".join(dict.fromkeys(part.backend for part in parts if part.backend)) or None,
     )
 
 

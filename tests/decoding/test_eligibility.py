@@ -39,6 +39,7 @@ def open_as_told(index: PrefixIndex, eligibility: Eligibility, level: int) -> Te
     return told
 
 
+@pytest.mark.parametrize("is_static", [False, True], ids=["as it comes", "static"])
 @settings(max_examples=80, deadline=None)
 @given(
     seed=st.integers(0, 2**20),
@@ -47,9 +48,10 @@ def open_as_told(index: PrefixIndex, eligibility: Eligibility, level: int) -> Te
     num_excluded=st.sampled_from([0, 1, 5, 40]),
 )
 def test_a_node_is_open_if_a_permitted_item_stands_beneath(
-    seed: int, shared: bool | None, share: float, num_excluded: int
+    is_static: bool, seed: int, shared: bool | None, share: float, num_excluded: int
 ) -> None:
     index = make_index(seed)
+    index = index.static() if is_static else index
     n = index.num_items
     draw = torch.Generator().manual_seed(seed)
     allowed = None

@@ -62,6 +62,7 @@ def grown(codes: np.ndarray, num_first: int, changes: list[int]) -> tuple[GrownI
 CHANGES = st.lists(st.integers(-10, 9), max_size=20)
 
 
+@pytest.mark.parametrize("is_static", [False, True], ids=["as it comes", "static"])
 @settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 2**20),
@@ -71,10 +72,16 @@ CHANGES = st.lists(st.integers(-10, 9), max_size=20)
     share=st.sampled_from([None, 0.5]),
 )
 def test_a_grown_index_finds_what_one_built_anew_finds(
-    seed: int, num_first: int, changes: list[int], num_beams: int, share: float | None
+    is_static: bool,
+    seed: int,
+    num_first: int,
+    changes: list[int],
+    num_beams: int,
+    share: float | None,
 ) -> None:
     codes = all_codes(seed)
     index, there = grown(codes, num_first, changes)
+    index = index.static() if is_static else index
     anew = PrefixIndex(codes[there], np.array(there))
     draw = torch.Generator().manual_seed(seed)
     allowed = None
@@ -95,15 +102,17 @@ def test_a_grown_index_finds_what_one_built_anew_finds(
     torch.testing.assert_close(found[0].log_prob, found[1].log_prob)
 
 
+@pytest.mark.parametrize("is_static", [False, True], ids=["as it comes", "static"])
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**20), num_first=st.integers(1, 30), changes=CHANGES)
 def test_paths_counts_and_codes_are_those_of_an_index_built_anew(
-    seed: int, num_first: int, changes: list[int]
+    is_static: bool, seed: int, num_first: int, changes: list[int]
 ) -> None:
     codes = all_codes(seed)
     index, there = grown(codes, num_first, changes)
+    index = index.static() if is_static else index
     anew = PrefixIndex(codes[there], np.array(there))
-    assert torch.equal(index.compacted().leaf_item, anew.leaf_item)
+    assert is_static or torch.equal(index.compacted().leaf_item, anew.leaf_item)
     items = torch.tensor(there)
     every = torch.arange(index.num_items + 2)
     assert index.has_items(every).nonzero()[:, 0].tolist() == sorted(there)
@@ -113,6 +122,24 @@ def test_paths_counts_and_codes_are_those_of_an_index_built_anew(
         nodes, others = path[:, level], expected[:, level]
         assert index.codes_at(level, nodes).tolist() == codes[there][:, level].tolist()
         assert torch.equal(index.num_leaves(level, nodes), anew.num_leaves(level, others))
+        above = path[:, level - 1] if level else torch.zeros_like(nodes)
+        edges = index.expand(level, above)
+        place = index.place_of(edges, nodes)
+        assert torch.equal(edges.child[place], nodes)
+        assert edges.is_child[place].all()
+
+
+def test_a_static_view_does_not_read_what_came_later() -> None:
+    """Behind a list of children stands, in the same memory, what a later version put there."""
+    codes = all_codes(1)
+    first = GrownIndex.on(PrefixIndex(codes[:20])).add(torch.from_numpy(codes[20].astype("int64")))
+    view, later = first.index.static(), first.index
+    for row in range(21, 60):
+        later = later.add(torch.from_numpy(codes[row].astype(np.int64))).index
+    for level in range(NUM_LEVELS):
+        above = torch.arange(view.num_nodes[level - 1] if level else 1)
+        edges = view.expand(level, above)
+        assert int(edges.child.max()) < view.num_nodes[level]
 
 
 def test_a_search_that_began_before_sees_the_catalogue_as_it_was() -> None:

@@ -45,6 +45,33 @@ def test_children_of_a_node_are_a_range() -> None:
     assert edges.row[edges.is_child].tolist() == [0, 0, 0, 1, 1]
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**20),
+    num_items=st.integers(1, 60),
+    num_levels=st.integers(1, 4),
+    num_codes=st.sampled_from([1, 3, 40]),
+)
+def test_a_static_view_has_the_same_children_in_rows_of_one_length(
+    seed: int, num_items: int, num_levels: int, num_codes: int
+) -> None:
+    index = PrefixIndex(drawn_codes(seed, num_items, num_levels, num_codes))
+    view = index.static()
+    assert (index.is_static, view.is_static) == (False, True)
+    for level in range(num_levels):
+        above = index.num_nodes[level - 1] if level else 1
+        nodes = torch.arange(above)
+        alive = torch.from_numpy(np.random.default_rng(seed).random(above) < 0.7)
+        ragged, padded = (each.expand(level, nodes, alive) for each in (index, view))
+        assert padded.width == index.max_degree[level]
+        assert padded.child.numel() == above * index.max_degree[level]
+        assert children(padded) == children(ragged)
+        assert 0 <= int(padded.child.min()) <= int(padded.child.max()) < index.num_nodes[level]
+        last = (padded.degree - 1).clamp(min=0)
+        wanted = padded.child[padded.start + last]
+        assert torch.equal(view.place_of(padded, wanted)[alive], (padded.start + last)[alive])
+
+
 def test_dead_entries_have_no_children() -> None:
     edges = PrefixIndex(CODES).expand(1, torch.tensor([1, 0]), torch.tensor([False, True]))
     assert children(edges) == [[], [0, 1]]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import torch
 
 import genrec
 from genrec.__main__ import main as genrec_command
@@ -20,7 +21,7 @@ from genrec.funnel import (
     load_sources,
     recommend_file,
 )
-from genrec.generator import PrefixLimit, SlateConfig, load_generator
+from genrec.generator import GeneratorSource, PrefixLimit, SlateConfig, load_generator
 from genrec.interactions import InteractionDataset
 
 
@@ -135,6 +136,20 @@ def test_a_deadline_is_answered_by_whoever_fits(recommender: Recommender) -> Non
 def test_loading_says_how_long_each_stage_takes(recommender: Recommender) -> None:
     assert set(recommender.warm_up_ms) == {"combined", "two_tower_ranked", "two_tower"}
     assert all(taken > 0 for taken in recommender.warm_up_ms.values())
+
+
+@pytest.mark.parametrize("device", ["tpu-of-tomorrow", "meta", "cuda:99", "cpu:1"])
+def test_a_device_that_is_not_there_is_refused_before_anything_is_loaded(device: str) -> None:
+    with pytest.raises(InputError, match=r"no device|not available.*device='cpu'"):
+        load_sources("nowhere", device=device)
+    with pytest.raises(InputError, match="device"):
+        Recommender.load("nowhere", device=device)
+
+
+def test_on_the_cpu_the_generator_answers_without_graphs(tiny_run: Path) -> None:
+    generative = load_sources(tiny_run, device="cpu")["generative"]
+    assert type(generative) is GeneratorSource
+    assert generative.model.device == torch.device("cpu")
 
 
 def test_an_unknown_method_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:

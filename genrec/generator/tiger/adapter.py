@@ -38,7 +38,7 @@ class T5Decoder:
         self.weights, self.index = weights, index
         self.first_tokens = weights.shape.first_tokens
         self.batch = tokens.shape[0]
-        self.unseen = _unseen(tokens)
+        self.unseen = _mask(tokens) if index.is_static else _unseen(tokens)
         states = weights.encode(tokens, self.unseen)
         self.memory = [self._project(states, matrix) for matrix in weights.memory_input]
         self.ancestors = tokens.new_zeros(self.batch, 1, 1)  # [B, M, S]
@@ -140,5 +140,11 @@ def _unseen(tokens: Tensor) -> Tensor | None:
         return None
     if padding.all(1).any():
         raise InputError("a history has no token; T5 needs at least one item")
+    return _mask(tokens)
+
+
+def _mask(tokens: Tensor) -> Tensor:
+    """float [B, 1, 1, P]: -inf where there is padding, else 0."""
+    padding = tokens == PAD
     zero = torch.zeros(tokens.shape, device=tokens.device)
     return zero.masked_fill(padding, -torch.inf)[:, None, None]
