@@ -244,7 +244,7 @@ class GrownIndex(PrefixIndex):
             place = torch.where(listed[:, None], in_list, place)
         rows = torch.arange(starts.numel(), device=starts.device)
         return Edges(
-            row=rows[:, None].expand(-1, width).flatten(),
+            row=rows.repeat_interleave(width),
             # Behind a list may stand nodes of a later version, which these tables do not have.
             child=place.clamp(max=last).flatten(),
             start=rows * width,

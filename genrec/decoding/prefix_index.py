@@ -212,7 +212,7 @@ class PrefixIndex:
             child = child.clamp_(max=self._tokens[level].numel() - 1)
         rows = torch.arange(starts.numel(), device=device)
         return Edges(
-            row=rows[:, None].expand(-1, width).flatten(),
+            row=rows.repeat_interleave(width),
             child=child.flatten(),
             start=rows * width,
             degree=degree,

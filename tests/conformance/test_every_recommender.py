@@ -19,7 +19,7 @@ from genrec.funnel import (
     make_funnel,
 )
 from genrec.funnel.sources import make_slates
-from genrec.generator import Mode, SlateConfig
+from genrec.generator import GeneratorSource, GraphedSource, Mode, SlateConfig
 from genrec.generator.sasrec import SasRec, SasRecConfig, SasRecSource
 from genrec.interactions import (
     NO_ITEM,
@@ -30,6 +30,7 @@ from genrec.interactions import (
     Source,
 )
 from genrec.retrieval import ItemItemSource, ease_weights, item_cosines
+from tests.generator.reruns import Rerun
 
 K = 5
 SCORE_TOLERANCE = 1e-4
@@ -39,6 +40,7 @@ UNDER_TEST = (
     "last_resort",
     *(f"funnel over {name}" for name in FUNNELS_OVER),
     *(f"slates by {mode}" for mode in Mode),
+    *(f"graphs of {mode}" for mode in Mode),
     "sasrec",
     "item_item",
     "ease",
@@ -83,6 +85,18 @@ def dataset(tiny_run: Path) -> InteractionDataset:
     return InteractionDataset.load(tiny_run / "data")
 
 
+def graphed(source: Source) -> Source:
+    """The same generator as a GPU would answer; a rerun stands for the CUDA graph."""
+    assert isinstance(source, GeneratorSource)
+    return GraphedSource(
+        source.model,
+        source.mode,
+        num_beams=source.num_beams,
+        tables=source.tables,
+        capture=Rerun(watched=False),
+    )
+
+
 @pytest.fixture(scope="module")
 def every_recommender(tiny_run: Path, dataset: InteractionDataset) -> dict[str, Source]:
     sources = load_sources(tiny_run)
@@ -92,14 +106,9 @@ def every_recommender(tiny_run: Path, dataset: InteractionDataset) -> dict[str, 
     }
     slates = {f"slates by {mode}": make_slates(sources[mode], SlateConfig()) for mode in Mode}
     face = ThroughTheFace(Recommender(dataset, sources))
-    return {
-        **sources,
-        "last_resort": last_resort,
-        **funnels,
-        **slates,
-        **controls(dataset),
-        "recommender": face,
-    }
+    graphs = {f"graphs of {mode}": graphed(sources[mode]) for mode in Mode}
+    others: dict[str, Source] = {"last_resort": last_resort, "recommender": face}
+    return {**sources, **funnels, **slates, **graphs, **controls(dataset), **others}
 
 
 def controls(dataset: InteractionDataset) -> dict[str, Source]:
