@@ -14,7 +14,7 @@ from torch import Tensor
 from genrec.decoding import Eligibility, FilterCache, beam_search, beam_widths
 from genrec.errors import DeadlineExceededError, InputError
 from genrec.generator.batches import cut_to_window
-from genrec.generator.decoder import GeneratorDecoder
+from genrec.generator.decoder import DecoderWeights, GeneratorDecoder
 from genrec.generator.items import ItemTables
 from genrec.generator.live import LiveCatalogue
 from genrec.generator.model import GenerativeRecommender
@@ -113,8 +113,9 @@ class GeneratorSource:
         self.num_beams = beam_widths(num_beams, model.config.num_levels)
         if states is not None and states.encoder.model is not model:
             raise InputError("these states are of another model; make UserStates for this one")
-        self.encoder = HistoryEncoder(model)
+        self.encoder = HistoryEncoder(model) if states is None else states.encoder
         self.states = states
+        self._decoder = DecoderWeights(model)
         with torch.inference_mode():
             self._catalogue = model.item_tables() if tables is None else tables
         self._filters = FilterCache(self.tables.index)
@@ -229,7 +230,7 @@ class GeneratorSource:
         if filters.index is not index:
             filters = self._filters = FilterCache(index)
         beams = beam_search(
-            GeneratorDecoder(self.model, asked.tables, asked.states, asked.lengths),
+            GeneratorDecoder(self._decoder, asked.tables, asked.states, asked.lengths),
             index,
             num_requests=len(requests),
             num_beams=num_beams,

@@ -36,15 +36,16 @@ class PackedLinear:
     Args:
         weight: float32 [out, in], copied.
         bias: float32 [out], copied; None adds nothing.
+        pack: False keeps large matrices as [in, out] too: for a single row that is faster.
 
     Raises:
         InputError: shapes or dtypes that are no linear map's, or a device without kernels.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None = None, *, pack: bool = True) -> None:
         _check(weight, bias)
         weight = weight.detach()
-        is_large = weight.device.type == "cpu" and weight.numel() >= FEWEST_ENTRIES
+        is_large = pack and weight.device.type == "cpu" and weight.numel() >= FEWEST_ENTRIES
         self.is_packed = is_large and can_pack()
         """Whether the weights are in oneDNN's order."""
         self._weight = _pack(weight) if self.is_packed else weight.T.clone(
@@ -53,13 +54,10 @@ class PackedLinear:
         self._bias = None if bias is None else bias.detach().clone()
 
     @classmethod
-    def of(cls, *linears: nn.Linear) -> PackedLinear:
-        """Linear maps that read the same input, their results side by side."""
-        biases = [linear.bias for linear in linears]
-        return cls(
-            torch.cat([linear.weight for linear in linears]),
-            None if biases[0] is None else torch.cat(biases),
-        )
+    def of(cls, *linears: nn.Linear, pack: bool = True) -> PackedLinear:
+        """Linear maps that read the same input, their results side by side; all with a bias."""
+        weight = torch.cat([linear.weight for linear in linears])
+        return cls(weight, torch.cat([linear.bias for linear in linears]), pack=pack)
 
     def __call__(self, rows: Tensor) -> Tensor:
         """float32 [..., out] of rows float32 [..., in]."""
