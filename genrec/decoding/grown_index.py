@@ -268,6 +268,15 @@ class GrownIndex(PrefixIndex):
         child = torch.where(listed[row], lists[place.clamp(max=len(lists) - 1)], place)
         return Edges(row=row, child=child, start=begin, degree=degree)
 
+    def place_of(self, edges: Edges, rows: Tensor, children: Tensor) -> Tensor:
+        """See `PrefixIndex.place_of`; a list of children may hold any numbers."""
+        begin, degree = edges.start[rows][..., None], edges.degree[rows][..., None]
+        places = torch.arange(int(degree.max()) if degree.numel() else 0, device=rows.device)
+        child = edges.child[(begin + places).clamp(max=edges.child.numel() - 1)]
+        same = (child == children[..., None]) & (places < degree)
+        found: Tensor = begin[..., 0] + same.to(torch.int8).argmax(-1)
+        return found.clamp(max=edges.child.numel() - 1)
+
     def codes_at(self, level: int, nodes: Tensor) -> Tensor:
         """See `PrefixIndex.codes_at`."""
         num_base = self._tokens[level].numel()

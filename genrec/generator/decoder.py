@@ -61,21 +61,31 @@ class GeneratorDecoder:
     ) -> None:
         self.weights, self.tables = weights, tables
         self.batch = states.shape[0]
-        self.last = weights.model.last_states(states, lengths)  # [B, D]
-        states, seen = weights.model.decoder_memory(states, lengths)
-        self.unseen = _unseen(seen)
-        self.layers = [
-            _Layer(block, states, weights.levels.shape[0]) for block in weights.blocks
-        ]
+        self.unseen: Tensor | None = None
+        """float [B, 1, 1, T]: -inf where a request may not look, else 0; None where all may."""
+        if self.batch and (lengths == states.shape[1]).all():
+            self.last = states[:, -1]  # [B, D]
+        else:
+            self.last = weights.model.last_states(states, lengths)
+            states, seen = weights.model.decoder_memory(states, lengths)
+            self.unseen = states.new_zeros(seen.shape).masked_fill_(~seen, -torch.inf)[
+                :, None, None
+            ]
+        self.layers = [_Layer(block, states, weights.levels.shape[0]) for block in weights.blocks]
         self.slots = torch.zeros(self.batch, 1, 1, dtype=torch.int64, device=states.device)
-        self.queries = self._decode(0, None, self.slots)
+        self.queries: Tensor | None = self._decode(0, None, self.slots)
+        """float [B * M, D]; None where all beams are finished."""
 
     def score_children(self, level: int, edges: Edges) -> Tensor:
         """float32 [E]: see `Decoder`."""
+        if self.queries is None:
+            return edges.child.new_zeros(edges.child.shape, dtype=torch.float32)
         return child_log_probs(self.queries, self.tables.nodes[level], edges)
 
     def advance(self, level: int, parents: Tensor, nodes: Tensor) -> None:
         """See `Decoder`."""
+        if self.queries is None:
+            return
         beams = nodes.shape[1]
         inherited = self.slots.flatten(0, 1)[parents]  # [B, M, S]
         chosen = self._unfinished(level, nodes)
@@ -84,17 +94,19 @@ class GeneratorDecoder:
             self.slots = torch.cat([inherited, own[..., None]], dim=2)  # [B, M, S + 1]
             self.queries = self._decode(level + 1, nodes, self.slots)
             return
+        if not chosen.shape[1]:
+            self.queries = None  # every beam has one child, whose probability is 1
+            return
         own = torch.zeros_like(nodes)
         places = torch.arange(chosen.shape[1], device=nodes.device).expand_as(chosen)
         own.scatter_(1, chosen, places)
         self.slots = torch.cat([inherited, own[..., None]], dim=2)
         # A finished beam has one child, whose probability is 1 whatever the query.
-        queries = self.queries.new_zeros(self.batch, beams, self.last.shape[1])
-        if chosen.shape[1]:
-            ancestors = self.slots.gather(1, chosen[..., None].expand(-1, -1, level + 2))
-            decoded = self._decode(level + 1, nodes.gather(1, chosen), ancestors)
-            decoded = decoded.view(*chosen.shape, -1)
-            queries.scatter_(1, chosen[..., None].expand_as(decoded), decoded)
+        ancestors = self.slots.gather(1, chosen[..., None].expand(-1, -1, level + 2))
+        decoded = self._decode(level + 1, nodes.gather(1, chosen), ancestors)
+        decoded = decoded.view(*chosen.shape, -1)  # [B, M', D]
+        queries = decoded.new_zeros(self.batch, beams, decoded.shape[2])
+        queries.scatter_(1, chosen[..., None].expand_as(decoded), decoded)
         self.queries = queries.flatten(0, 1)
 
     def _unfinished(self, level: int, nodes: Tensor) -> Tensor | None:
@@ -146,11 +158,11 @@ class _Layer:
             level: where the keys and values of `hidden` go, to slots 0 to M - 1.
             hidden: of the beams that are decoded.
             ancestors: int64 [B, M, level + 1]: the slots of each beam's prefix, its own last.
-            unseen: float [B, 1, 1, T] or None, as `_unseen` gives.
+            unseen: float [B, 1, 1, T], added to the scores of the history; None adds nothing.
         """
         block = self.block
         projected = block.self_input(block.self_norm(hidden))  # [B * M, 3 * D]
-        heads = projected.view(self.batch, -1, 3, block.num_heads, self.memory[0].shape[-1])
+        heads = projected.view(*ancestors.shape[:2], 3, block.num_heads, self.memory[0].shape[-1])
         self._write(level, heads[:, :, 1:])
         if level == 0:
             attended = heads[:, :, 2]  # nothing stands before it: a beam sees itself alone
@@ -170,11 +182,3 @@ class _Layer:
             if level:
                 self.keys_values[:, :level, : before.shape[2]] = before[:, :level]
         self.keys_values[:, level, :beams] = written
-
-
-def _unseen(seen: Tensor) -> Tensor | None:
-    """float [B, 1, 1, T]: -inf where `seen` [B, T] is False, else 0; None where it is nowhere."""
-    if seen.all():
-        return None
-    zero = torch.zeros(seen.shape, device=seen.device)
-    return zero.masked_fill_(~seen, -torch.inf)[:, None, None]

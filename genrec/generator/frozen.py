@@ -7,6 +7,7 @@ Hidden states are rows [R, D], whomever they belong to.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genrec.generator.layers import Attention, Block
@@ -16,13 +17,14 @@ __all__ = ["FrozenBlock", "FrozenNorm"]
 
 
 class FrozenNorm:
-    """A layer norm: float [..., D] of float [..., D]."""
+    """A layer norm."""
 
     def __init__(self, norm: nn.LayerNorm) -> None:
         self._shape, self._epsilon = norm.normalized_shape, norm.eps
         self._gain, self._offset = norm.weight.detach().clone(), norm.bias.detach().clone()
 
     def __call__(self, hidden: Tensor) -> Tensor:
+        """float, as `hidden` [..., D]."""
         normed: Tensor = torch.layer_norm(
             hidden, self._shape, self._gain, self._offset, self._epsilon
         )
@@ -84,8 +86,8 @@ class _Cross:
             mask: float [B, 1, 1, T], added to the scores; None lets everybody see everything.
         """
         key, value = keys_values
-        query = self._query(self._norm(hidden)).view(len(key), -1, self._num_heads, key.shape[-1])
-        attended = torch.nn.functional.scaled_dot_product_attention(
-            query.transpose(1, 2), key, value, attn_mask=mask
-        )
+        batch, _, _, width = key.shape
+        queries = len(hidden) // max(batch, 1)
+        query = self._query(self._norm(hidden)).view(batch, queries, self._num_heads, width)
+        attended = F.scaled_dot_product_attention(query.transpose(1, 2), key, value, attn_mask=mask)
         return self._output.plus(attended.transpose(1, 2).reshape(hidden.shape), hidden)

@@ -257,8 +257,8 @@ class GenerativeRecommender(PreTrainedModel):
         for level in range(self.config.num_levels):
             edges = tables.index.expand(level, path[:, level])
             log_probs = child_log_probs(queries[:, level], tables.nodes[level], edges)
-            place = path[:, level + 1] - edges.child[edges.start]
-            steps.append(log_probs[edges.start + place])
+            rows = torch.arange(len(items), device=items.device)
+            steps.append(log_probs[tables.index.place_of(edges, rows, path[:, level + 1])])
         return torch.stack(steps, dim=1)
 
 

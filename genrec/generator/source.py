@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -11,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genrec.decoding import Eligibility, FilterCache, beam_search, beam_widths
-from genrec.errors import DeadlineExceededError, InputError
+from genrec.decoding import Beams, Eligibility, FilterCache, beam_search, beam_widths
+from genrec.errors import InputError
 from genrec.generator.batches import cut_to_window
 from genrec.generator.decoder import DecoderWeights, GeneratorDecoder
 from genrec.generator.items import ItemTables
@@ -191,8 +190,12 @@ class GeneratorSource:
             log_probs = self._dense_log_probs(asked)
             permitted = asked.requests.permitted(asked.tables.num_items)
             return select_top_k(log_probs, permitted, k, self.name)
-        items, log_prob = self._beams(asked, num_beams, deadline)
-        return Recommendations(item_index=items[:, :k], score=log_prob[:, :k], source=self.name)
+        beams = self._beams(asked, num_beams, deadline)
+        return Recommendations(
+            item_index=beams.item_index[:, :k].cpu(),
+            score=beams.log_prob[:, :k].cpu(),
+            source=self.name,
+        )
 
     def _recommend(self, requests: RequestBatch, k: int, deadline: float | None) -> Recommendations:
         asked, num_beams = self._encode(requests), self._at_least(k)
@@ -223,13 +226,17 @@ class GeneratorSource:
         return F.log_softmax(logits.float(), dim=-1).cpu()  # [B, N]
 
     def _beams(
-        self, asked: EncodedRequests, num_beams: Sequence[int], deadline: float | None
-    ) -> tuple[Tensor, Tensor]:
+        self,
+        asked: EncodedRequests,
+        num_beams: Sequence[int],
+        deadline: float | None,
+        followed: Tensor | None = None,
+    ) -> Beams:
         index, requests = asked.tables.index, asked.requests
         filters = self._filters
         if filters.index is not index:
             filters = self._filters = FilterCache(index)
-        beams = beam_search(
+        return beam_search(
             GeneratorDecoder(self._decoder, asked.tables, asked.states, asked.lengths),
             index,
             num_requests=len(requests),
@@ -241,39 +248,26 @@ class GeneratorSource:
                 excluded=requests.excluded,
                 filters=filters,
             ),
+            followed=followed,
             deadline=deadline,
         )
-        return beams.item_index.cpu(), beams.log_prob.cpu()
 
     def _scored_union(
         self, asked: EncodedRequests, num_beams: Sequence[int], deadline: float | None
     ) -> ScoredUnion:
-        found, generative = self._beams(asked, num_beams, deadline)
-        if deadline is not None and time.perf_counter() > deadline:
-            raise DeadlineExceededError("combined stopped before the dense candidates were scored")
         dense = self._dense_log_probs(asked)
         permitted = asked.requests.permitted(asked.tables.num_items)
         best = select_top_k(dense, permitted, num_beams[-1], self.name).item_index
-        known = (best[:, :, None] == found[:, None]).any(-1)
-        best = best.masked_fill(known, NO_ITEM)
-        items = torch.cat([found, best], dim=1)
+        beams = self._beams(asked, num_beams, deadline, followed=best)
+        found, log_prob = beams.item_index.cpu(), beams.log_prob.cpu()
+        assert beams.followed is not None
+        is_found = (best[:, :, None] == found[:, None]).any(-1)
+        items = torch.cat([found, best.masked_fill(is_found, NO_ITEM)], dim=1)
         return ScoredUnion(
             item_index=items,
-            generative=torch.cat([generative, self._path_scores(asked, best)], dim=1),
+            generative=torch.cat([log_prob, beams.followed.cpu()], dim=1),
             dense=dense.gather(1, items.clamp(min=0)),
         )
-
-    def _path_scores(self, asked: EncodedRequests, items: Tensor) -> Tensor:
-        """float32 [B, C]: log p of the Semantic IDs of given items."""
-        model, states, lengths = self.model, asked.states, asked.lengths
-        safe = items.clamp(min=0).to(states.device)
-        memory, seen = model.decoder_memory(states, lengths)
-        starts = model.last_states(states, lengths)[:, None].expand(-1, safe.shape[1], -1)
-        decoded = model.decode_paths(asked.tables, starts, memory, seen[:, None], safe)
-        queries = model.queries(decoded).flatten(0, 1)  # [B * C, L, D]
-        steps = model.path_log_probs(asked.tables, queries, safe.flatten())
-        log_probs: Tensor = steps.sum(-1).view_as(safe).float().cpu()
-        return log_probs
 
 
 def _as_known(requests: RequestBatch, tables: ItemTables) -> RequestBatch:

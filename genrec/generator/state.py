@@ -162,7 +162,7 @@ class HistoryEncoder:
 
     def __init__(self, model: GenerativeRecommender) -> None:
         self.model = model
-        self._blocks = [FrozenBlock(block, few_rows=True) for block in model.encoder_blocks]
+        self.blocks = [FrozenBlock(block, few_rows=True) for block in model.encoder_blocks]
         self._norm = FrozenNorm(model.encoder_norm)
 
     def start(self, num_users: int) -> HistoryState:
@@ -191,7 +191,7 @@ class HistoryEncoder:
         grown = state.resized(new.window.shape[1])
         hidden = tables.items[new.items.to(self.model.device)]  # [R, D] or [1, Q, D]
         hidden = hidden + self.model.positions.weight[new.at[1]]
-        for block, keys_values in zip(self._blocks, grown.keys_values, strict=True):
+        for block, keys_values in zip(self.blocks, grown.keys_values, strict=True):
             hidden = _through(block, hidden, keys_values, new)
         grown.states[new.at] = self._norm(hidden)
         return replace(grown, item_index=new.window)
@@ -220,9 +220,7 @@ def _through(block: FrozenBlock, hidden: Tensor, keys_values: Tensor, new: _NewE
     return block.feed_forward(block.self_output.plus(attended, hidden))
 
 
-def _attend(
-    block: FrozenBlock, query: Tensor, keys_values: Tensor, seen: Tensor | None
-) -> Tensor:
+def _attend(block: FrozenBlock, query: Tensor, keys_values: Tensor, seen: Tensor | None) -> Tensor:
     """float, as `query` [B, Q, D]: what it sees in keys and values [B, T, 2 * D]."""
     query, key, value = (
         each.unflatten(-1, (block.num_heads, -1)).transpose(1, 2)

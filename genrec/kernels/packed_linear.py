@@ -48,9 +48,11 @@ class PackedLinear:
         is_large = pack and weight.device.type == "cpu" and weight.numel() >= FEWEST_ENTRIES
         self.is_packed = is_large and can_pack()
         """Whether the weights are in oneDNN's order."""
-        self._weight = _pack(weight) if self.is_packed else weight.T.clone(
-            memory_format=torch.contiguous_format
-        ).T
+        self._weight = (
+            _pack(weight)
+            if self.is_packed
+            else weight.T.clone(memory_format=torch.contiguous_format).T
+        )
         self._bias = None if bias is None else bias.detach().clone()
 
     @classmethod
