@@ -140,6 +140,7 @@ class PrefixIndex:
             self._tokens = [table.to(device) for table in self._tokens]
             self.first_child = [table.to(device) for table in self.first_child]
             self._leaf_of_item = None
+            self.__dict__.pop("_root_edges", None)
         return self
 
     def save(self, folder: Path) -> None:
@@ -184,6 +185,16 @@ class PrefixIndex:
             nodes: int64 [R].
             alive: bool [R]; entries that are not alive are given no children.
         """
+        if level == 0 and nodes.numel() == 1 and alive is None:
+            return self._root_edges
+        return self._expand(level, nodes, alive)
+
+    @cached_property
+    def _root_edges(self) -> Edges:
+        """The children of the root, with which every search begins."""
+        return self._expand(0, torch.zeros(1, dtype=torch.int64, device=self.device), None)
+
+    def _expand(self, level: int, nodes: Tensor, alive: Tensor | None) -> Edges:
         first_child = self.first_child[level]
         starts = first_child.index_select(0, nodes).long()
         degree = first_child.index_select(0, nodes + 1) - starts
