@@ -28,6 +28,7 @@ from genrec.interactions import (
 )
 from genrec.kernels import Backend, beam_select
 from genrec.kernels.backend import choose_backend
+from genrec.kernels.packed_linear import PackedLinear
 
 __all__ = ["DEFAULT_BEAMS", "EncodedRequests", "GeneratorSource", "Mode", "ScoredUnion", "mix"]
 
@@ -93,8 +94,12 @@ class GeneratorSource:
         states: where the encoded histories of people are kept, by `user_index`, so that one who
             comes back costs only what is new; None keeps nothing. May be shared between sources.
 
+        linear: what the decoder's linear maps become: `QuantisedLinear` calculates in int8, on a
+            CPU alone.
+
     Raises:
-        InputError: no beams, or `states` are of another model.
+        InputError: no beams, `states` are of another model, or `linear` cannot run there.
+        MissingDependencyError: this PyTorch has nothing that `linear` needs.
     """
 
     def __init__(
@@ -105,6 +110,7 @@ class GeneratorSource:
         num_beams: int | Sequence[int] = DEFAULT_BEAMS,
         tables: ItemTables | LiveCatalogue | None = None,
         states: UserStates | None = None,
+        linear: type[PackedLinear] = PackedLinear,
     ) -> None:
         self.model = model
         model.train(False)
@@ -114,7 +120,7 @@ class GeneratorSource:
             raise InputError("these states are of another model; make UserStates for this one")
         self.encoder = HistoryEncoder(model) if states is None else states.encoder
         self.states = states
-        self._decoder = DecoderWeights(model)
+        self._decoder = DecoderWeights(model, linear)
         with torch.inference_mode():
             self._catalogue = model.item_tables() if tables is None else tables
         self._filters = FilterCache(self.tables.index)
@@ -185,16 +191,19 @@ class GeneratorSource:
         """
         if self.mode is Mode.COMBINED:
             union = self._scored_union(asked, num_beams, deadline)
-            return mix(union, self.model.config.combination_weight, k)
+            mixed = mix(union, self.model.config.combination_weight, k)
+            return replace(mixed, backend=self.backend)
         if self.mode is Mode.DENSE:
             log_probs = self._dense_log_probs(asked)
             permitted = asked.requests.permitted(asked.tables.num_items)
-            return select_top_k(log_probs, permitted, k, self.name)
+            best = select_top_k(log_probs, permitted, k, self.name)
+            return replace(best, backend=self.backend)
         beams = self._beams(asked, num_beams, deadline)
         return Recommendations(
             item_index=beams.item_index[:, :k].cpu(),
             score=beams.log_prob[:, :k].cpu(),
             source=self.name,
+            backend=beams.backend,
         )
 
     def _recommend(self, requests: RequestBatch, k: int, deadline: float | None) -> Recommendations:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from genrec.interactions.histories import UNKNOWN_TIME, Histories
-from genrec.kernels import beam_select
+from genrec.kernels import Backend, beam_select
 
 __all__ = [
     "NO_ITEM",
@@ -134,6 +134,8 @@ class Recommendations:
     """float32 [B, k]: falling; -inf where there is no item. Comparable within one source only."""
     source: str
     """The name of the recommender that made them."""
+    backend: Backend | None = None
+    """By what the kernels of a generator ran; None where the recommender has none."""
 
     def __post_init__(self) -> None:
         if self.item_index.shape != self.score.shape:
@@ -156,6 +158,7 @@ def answer_in_parts(
         item_index=torch.cat([part.item_index for part in parts]),
         score=torch.cat([part.score for part in parts]),
         source=parts[0].source,
+        backend=parts[0].backend,
     )
 
 
