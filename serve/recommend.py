@@ -136,6 +136,7 @@ def as_tree(recommender: Recommender, found: RecommendedList) -> dict[str, objec
     """The answer as JSON values."""
     return {
         "served_by": found.served_by,
+        "backend": found.backend,
         "refit": recommender.refit,
         "total_ms": found.total_ms,
         "stage_ms": dict(found.stage_ms),

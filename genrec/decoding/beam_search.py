@@ -12,6 +12,7 @@ from torch import Tensor
 
 from genrec.decoding.eligibility import Eligibility
 from genrec.decoding.prefix_index import Edges, PrefixIndex
+from genrec.decoding.tracked import TrackedItems
 from genrec.errors import DeadlineExceededError, InputError
 from genrec.interactions import NO_ITEM
 from genrec.kernels import Backend, beam_select
@@ -48,6 +49,8 @@ class Beams:
     """int64 [B, M]: NO_ITEM where fewer than M items are permitted."""
     log_prob: Tensor
     """float32 [B, M]: of each item under the model, falling; -inf where there is no item."""
+    tracked: Tensor | None = None
+    """float32 [B, C]: log p of the items that were tracked; -inf where there was none."""
     backend: Backend
     """What the selection ran by; no other ever takes over."""
 
@@ -59,6 +62,7 @@ def beam_search(
     num_requests: int,
     num_beams: int | Sequence[int],
     eligibility: Eligibility | None = None,
+    tracked: Tensor | None = None,
     deadline: float | None = None,
 ) -> Beams:
     """Keeps, level after level, the M best permitted prefixes by fp32 log-probability.
@@ -73,6 +77,8 @@ def beam_search(
         num_beams: M, or one M a level. With `index.num_nodes` no prefix is ever dropped, and every
             permitted item is ranked: the truth that narrower beams are measured by.
         eligibility: what each request permits; None permits all.
+        tracked: int64 [B, C]: items to be scored along the way whether or not they are permitted
+            or found, NO_ITEM where there are fewer; None tracks none.
         deadline: `time.perf_counter()` seconds; checked before every level.
 
     Raises:
@@ -82,26 +88,36 @@ def beam_search(
     widths = beam_widths(num_beams, index.num_levels)
     nodes = torch.zeros(num_requests, 1, dtype=torch.int64, device=index.device)
     scores = torch.zeros(num_requests, 1, device=index.device)
+    along = None if tracked is None else TrackedItems(index, tracked.to(index.device))
+    beams = 1
     for level, width in enumerate(widths):
         if deadline is not None and time.perf_counter() > deadline:
             raise DeadlineExceededError(f"beam search stopped before level {level}")
-        beams = nodes.shape[1]
+        rows = nodes.shape[1]  # of a request: the beams, and what goes along behind them
         alive = (scores > -torch.inf).flatten() if level else None
         edges = index.expand(level, nodes.flatten(), alive)
-        extended = scores.flatten()[edges.row] + decoder.score_children(level, edges)
+        log_probs = decoder.score_children(level, edges)
+        extended = edges.spread(scores.flatten()) + log_probs
         if not edges.is_full:
-            extended = extended.masked_fill(~edges.is_child, -torch.inf)
-        permits = None if eligibility is None else eligibility.permits(level, edges, beams)
+            extended = extended.masked_fill_(~edges.is_child, -torch.inf)
+        permits = None if eligibility is None else eligibility.permits(level, edges, rows)
         if permits is not None:
-            extended = extended.masked_fill(~permits, -torch.inf)
-        scores, chosen = _best(extended, edges, num_requests, beams, width)
-        nodes = edges.child[chosen] if edges.child.numel() else torch.zeros_like(chosen)
+            extended = extended.masked_fill_(~permits, -torch.inf)
+        if along is not None:
+            along.score(level, edges, log_probs, beams)
+            extended = along.hide(level, edges, extended, beams)
+        scores, chosen = _best(extended, edges, num_requests, rows, width)
+        nodes = edges.child.take(chosen) if edges.child.numel() else torch.zeros_like(chosen)
         if level + 1 < index.num_levels:
-            decoder.advance(level, _parents(scores, edges, chosen, beams), nodes)
-    items = index.items_at(nodes).masked_fill(scores == -torch.inf, NO_ITEM)
+            parents = _parents(scores, edges, chosen, rows)
+            if along is not None:
+                nodes, scores, parents = along.behind(level, nodes, scores, parents, beams)
+            decoder.advance(level, parents, nodes)
+        beams = width
     return Beams(
-        item_index=items,
+        item_index=index.items_at(nodes).masked_fill(scores == -torch.inf, NO_ITEM),
         log_prob=scores,
+        tracked=None if along is None else along.log_prob,
         backend=choose_backend("beam_search", index.device, None),
     )
 
@@ -122,6 +138,8 @@ def beam_recall(found: Tensor, exact: Tensor, k: int) -> Tensor:
 
 def _parents(scores: Tensor, edges: Edges, chosen: Tensor, beams: int) -> Tensor:
     """int64 [B, M]: the row of each chosen edge; a request's first row where there is no edge."""
+    if edges.row.numel() and len(scores) == 1:
+        return edges.row.take(chosen)
     first = torch.arange(len(scores), device=scores.device)[:, None] * beams
     if not edges.row.numel():
         return first.expand_as(chosen)
@@ -161,6 +179,8 @@ def _best(
         child = torch.zeros(num_requests, longest, dtype=torch.int64, device=scores.device)
         child[request, column] = edges.child
     score, best = beam_select(places, child, width)
+    if num_requests == 1:
+        return score, best
     if begin is None:
         begin = torch.arange(num_requests, device=scores.device) * places.shape[1]
     chosen = begin[:, None] + best

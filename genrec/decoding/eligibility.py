@@ -140,22 +140,31 @@ class Eligibility:
             return self._close_padded(index, excluded.to(index.device))
         request, item = _pairs(excluded.to(index.device))
         known = index.has_items(item)
-        request, path = request[known], index.path_of(item[known])  # [P], [P, L]
+        if not known.all():
+            request, item = request[known], item[known]
+        path = index.path_of(item)  # [P, L]
         if self._leaves:  # what is forbidden to everybody closes nothing for one
             kept = self._permitted_leaves(index.num_levels - 1, request, path[:, -1]) > 0
             request, path = request[kept], path[kept]
-        keys = []
-        for level in range(index.num_levels):
-            key, count = torch.unique(_key(request, path[:, level]), return_counts=True)
-            if level < index.num_levels - 1:
-                node = key & NODE_MASK
-                if self._leaves:
-                    leaves = self._permitted_leaves(level, key >> NODE_BITS, node)
-                else:
-                    leaves = index.num_leaves(level, node)
-                key = key[count >= leaves]
-            keys.append(key)
-        return keys
+        keys = [_key(request, path[:, -1]).sort().values]
+        for level in reversed(range(index.num_levels - 1)):
+            # A prefix is closed where all permitted leaves beneath it are: rows beneath a child
+            # that is open need not be counted.
+            key, row, count = torch.unique(
+                _key(request, path[:, level]), return_inverse=True, return_counts=True
+            )
+            node = key & NODE_MASK
+            if self._leaves:
+                leaves = self._permitted_leaves(level, key >> NODE_BITS, node)
+            else:
+                leaves = index.num_leaves(level, node)
+            closed = count >= leaves
+            keys.append(key[closed])
+            if not keys[-1].numel():
+                return [*keys[-1:] * level, *reversed(keys)]
+            below = closed[row]
+            request, path = request[below], path[below]
+        return keys[::-1]
 
     def _close_padded(self, index: PrefixIndex, excluded: Tensor) -> list[Tensor]:
         """As `_close`, with a key for every entry: those that close nothing are of no node."""

@@ -244,7 +244,7 @@ class GrownIndex(PrefixIndex):
             place = torch.where(listed[:, None], in_list, place)
         rows = torch.arange(starts.numel(), device=starts.device)
         return Edges(
-            row=rows.repeat_interleave(width),
+            row=rows[:, None].expand(-1, width).flatten(),
             # Behind a list may stand nodes of a later version, which these tables do not have.
             child=place.clamp(max=last).flatten(),
             start=rows * width,
@@ -253,14 +253,17 @@ class GrownIndex(PrefixIndex):
             is_full=False,
         )
 
-    def place_of(self, edges: Edges, child: Tensor) -> Tensor:
-        """See `PrefixIndex.place_of`; a list of children is in no order."""
-        place = torch.arange(edges.child.numel(), device=child.device)
-        wanted = edges.child == child[edges.row]
-        if not edges.is_full:
-            wanted &= edges.is_child
-        found = torch.where(wanted, place, 0)
-        return edges.start.scatter_reduce(0, edges.row, found, "amax")
+    def place_of(self, edges: Edges, rows: Tensor, children: Tensor) -> Tensor:
+        """See `PrefixIndex.place_of`; a list of children may hold any numbers."""
+        begin, degree = edges.start[rows][..., None], edges.degree[rows][..., None]
+        width = edges.width
+        if width is None:
+            width = int(degree.max()) if degree.numel() else 0
+        places = torch.arange(width, device=rows.device)
+        child = edges.child[(begin + places).clamp(max=edges.child.numel() - 1)]
+        same = (child == children[..., None]) & (places < degree)
+        found: Tensor = begin[..., 0] + same.to(torch.int8).argmax(-1)
+        return found.clamp(max=edges.child.numel() - 1)
 
     def codes_at(self, level: int, nodes: Tensor) -> Tensor:
         """See `PrefixIndex.codes_at`."""

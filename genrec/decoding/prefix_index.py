@@ -54,8 +54,16 @@ class Edges:
     @cached_property
     def is_child(self) -> Tensor:
         """bool [E]: False for padding."""
-        place = torch.arange(self.child.numel(), device=self.child.device)
-        return place - self.start[self.row] < self.degree[self.row]
+        if self.width is None:
+            return torch.ones_like(self.child, dtype=torch.bool)
+        place = torch.arange(self.width, device=self.child.device)
+        return (place < self.degree[:, None]).flatten()
+
+    def spread(self, values: Tensor) -> Tensor:
+        """As `values` [R], but [E]: in every place that of its row."""
+        if self.width is None:
+            return values.index_select(0, self.row)
+        return values[:, None].expand(-1, self.width).flatten()
 
 
 class PrefixIndex:
@@ -136,6 +144,7 @@ class PrefixIndex:
             self._tokens = [table.to(device) for table in self._tokens]
             self.first_child = [table.to(device) for table in self.first_child]
             self._leaf_of_item = None
+            self.__dict__.pop("_root_edges", None)
         return self
 
     def static(self) -> Self:
@@ -147,6 +156,7 @@ class PrefixIndex:
         """
         self._leaves()  # what is made when it is first asked for must be there before a capture
         view = copy.copy(self)
+        view.__dict__.pop("_root_edges", None)
         view.is_static = True
         return view
 
@@ -192,17 +202,29 @@ class PrefixIndex:
             nodes: int64 [R].
             alive: bool [R]; entries that are not alive are given no children.
         """
-        starts = self.first_child[level][nodes].long()
-        degree = self.first_child[level][nodes + 1] - starts
+        if level == 0 and nodes.numel() == 1 and alive is None:
+            return self._root_edges
+        return self._expand(level, nodes, alive)
+
+    @cached_property
+    def _root_edges(self) -> Edges:
+        """The children of the root, with which every search begins."""
+        return self._expand(0, torch.zeros(1, dtype=torch.int64, device=self.device), None)
+
+    def _expand(self, level: int, nodes: Tensor, alive: Tensor | None) -> Edges:
+        first_child = self.first_child[level]
+        starts = first_child.index_select(0, nodes).long()
+        degree = first_child.index_select(0, nodes + 1) - starts
         if alive is not None:
             degree = degree * alive
         if self.is_static or self._fill[level] >= PADDING_WORTHWHILE:
             return self._padded(level, starts, degree, is_full=alive is None)
         ends = degree.cumsum(0)
         row = torch.repeat_interleave(degree)
-        place = torch.arange(row.numel(), device=nodes.device)
         begin = ends - degree
-        return Edges(row=row, child=place + (starts - begin)[row], start=begin, degree=degree)
+        child = (starts - begin).index_select(0, row)
+        child += torch.arange(row.numel(), device=nodes.device)
+        return Edges(row=row, child=child, start=begin, degree=degree)
 
     def _padded(self, level: int, starts: Tensor, degree: Tensor, *, is_full: bool) -> Edges:
         width, device = self.max_degree[level], starts.device
@@ -212,7 +234,7 @@ class PrefixIndex:
             child = child.clamp_(max=self._tokens[level].numel() - 1)
         rows = torch.arange(starts.numel(), device=device)
         return Edges(
-            row=rows.repeat_interleave(width),
+            row=rows[:, None].expand(-1, width).flatten(),
             child=child.flatten(),
             start=rows * width,
             degree=degree,
@@ -220,22 +242,27 @@ class PrefixIndex:
             is_full=is_full,
         )
 
-    def place_of(self, edges: Edges, child: Tensor) -> Tensor:
-        """int64 [R]: where in the list of edges each row's own `child` stands.
+    def place_of(self, edges: Edges, rows: Tensor, children: Tensor) -> Tensor:
+        """int64, as `rows`: where in the edge list a row's child stands; some place if nowhere.
 
         Args:
-            edges: of R rows, each of which has children.
-            child: int64 [R]: one of the children of each row.
+            edges: what `expand` gave, not empty.
+            rows: int64, entries of the list that was expanded.
+            children: int64, as `rows`: a child of each.
         """
-        return edges.start + child - edges.child[edges.start]
+        begin = edges.start.take(rows)
+        last = edges.child.numel() - 1
+        place = begin + children - edges.child.take(begin.clamp(max=last))
+        return place.clamp_(min=0, max=last)
 
     def codes_at(self, level: int, nodes: Tensor) -> Tensor:
         """int64, as `nodes`: the last code of each node's prefix."""
-        return self._tokens[level][nodes].long() & (MOST_CODES - 1)
+        tokens = self._tokens[level].index_select(0, nodes.flatten()).long()
+        return tokens.bitwise_and_(MOST_CODES - 1).view(nodes.shape)
 
     def items_at(self, leaves: Tensor) -> Tensor:
         """int64, as `leaves`: the item_index of nodes of the last level."""
-        return self.leaf_item[leaves].long()
+        return self.leaf_item.take(leaves).long()
 
     def path_of(self, item_index: Tensor) -> Tensor:
         """int64 [..., L]: the node of each item at every level.
@@ -243,7 +270,7 @@ class PrefixIndex:
         Args:
             item_index: int64 [...], of items that have a leaf.
         """
-        node = self._leaves()[item_index]
+        node = self._leaves().take(item_index)
         path = [node]
         for level in range(self.num_levels - 1, 0, -1):
             node = torch.searchsorted(self.first_child[level], node, right=True) - 1
@@ -254,14 +281,16 @@ class PrefixIndex:
         """bool, as `item_index`: whether each of these numbers from 0 on is an item with a leaf."""
         leaves = self._leaves()
         inside = item_index < leaves.numel()
-        return inside & (leaves[item_index.clamp(max=leaves.numel() - 1)] >= 0)
+        return inside & (leaves.take(item_index.clamp(max=leaves.numel() - 1)) >= 0)
 
     def num_leaves(self, level: int, nodes: Tensor) -> Tensor:
         """int64, as `nodes`: the items beneath each node."""
-        first, behind = nodes, nodes + 1
+        if level == self.num_levels - 1:
+            return torch.ones_like(nodes)
+        bounds = torch.stack([nodes.flatten(), nodes.flatten() + 1])  # [2, R]
         for below in range(level + 1, self.num_levels):
-            first, behind = (self.first_child[below][each].long() for each in (first, behind))
-        return behind - first
+            bounds = self.first_child[below].take(bounds.long())
+        return (bounds[1] - bounds[0]).long().view(nodes.shape)
 
     def items_below(self, level: int, nodes: Tensor) -> tuple[Tensor, Tensor]:
         """Every item beneath a list of nodes: the entry of the list, and the item, int64 [P] both.

@@ -71,6 +71,8 @@ class RecommendedList:
     """Best first; shorter than asked for where fewer are permitted."""
     served_by: str
     """The method whose list this is."""
+    backend: str | None
+    """By what the kernels of a generator ran; None where the method has none."""
     total_ms: float
     """From the call to the answer, milliseconds."""
     stage_ms: Mapping[str, float]
@@ -278,6 +280,7 @@ class Recommender:
         return RecommendedList(
             items=items,
             served_by=answer.served_by,
+            backend=answer.recommendations.backend,
             total_ms=1000.0 * (time.perf_counter() - started),
             stage_ms=answer.stage_ms,
         )

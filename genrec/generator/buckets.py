@@ -96,9 +96,8 @@ class Bucket:
         Args:
             max_degree: per level, the most children of a node above it.
         """
-        # Of `combined`, the paths of the last level's many candidates are scored level by level.
-        candidates = self.num_beams[-1] + FOLLOWER_CANDIDATES
-        rows = [max(above, candidates) for above in (1, *self.num_beams[:-1])]
+        tracked = self.num_beams[-1] + FOLLOWER_CANDIDATES  # of `combined`: behind the beams
+        rows = [1, *(above + tracked for above in self.num_beams[:-1])]
         children = max(num_rows * most for num_rows, most in zip(rows, max_degree, strict=True))
         return self.batch * max(children, self.excluded**2)
 

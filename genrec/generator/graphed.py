@@ -63,9 +63,9 @@ class GraphedSource(GeneratorSource):
     A request is padded to its bucket, copied into the bucket's buffers, and the bucket's graph is
     replayed: the host launches once, and waits once, for the answer. A graph is captured when its
     bucket is first asked for. It holds for one state of the catalogue and the weights; once they
-    are replaced, all graphs go. Weights that are changed in place are read by the next replay, as
-    everywhere their `tables` are not. What is answered without a graph says so in its `backend`, in
-    the log and in `counts`.
+    are replaced, all graphs go. Weights that are changed in place are for another source, as with
+    every `GeneratorSource`: its decoder answers with those of the moment it was made. What is
+    answered without a graph says so in its `backend`, in the log and in `counts`.
 
     Safe to share between threads; graphs take turns.
 

@@ -99,6 +99,7 @@ class Block(nn.Module):
 
     def __init__(self, width: int, num_heads: int, dropout: float, *, crosses: bool) -> None:
         super().__init__()
+        self.crosses = crosses
         self.self_norm = nn.LayerNorm(width)
         self.self_attention = Attention(width, num_heads)
         if crosses:

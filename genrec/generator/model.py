@@ -262,7 +262,8 @@ class GenerativeRecommender(ModelWithCard):
         for level in range(self.config.num_levels):
             edges = tables.index.expand(level, path[:, level])
             log_probs = child_log_probs(queries[:, level], tables.nodes[level], edges)
-            steps.append(log_probs[tables.index.place_of(edges, path[:, level + 1])])
+            rows = torch.arange(len(items), device=items.device)
+            steps.append(log_probs[tables.index.place_of(edges, rows, path[:, level + 1])])
         return torch.stack(steps, dim=1)
 
 

@@ -121,7 +121,9 @@ class SlateSource:
             items[:, place] = best.item_index[:, 0]
             slate_score = slate_score + best.score[:, 0]
             scores[:, place] = slate_score
-        return Recommendations(item_index=items, score=scores, source=self.name)
+        return Recommendations(
+            item_index=items, score=scores, source=self.name, backend=source.backend
+        )
 
     def _left_over(
         self, requests: RequestBatch, tables: ItemTables, chosen: Tensor

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -12,8 +11,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genrec.decoding import Eligibility, FilterCache, PrefixIndex, beam_search, beam_widths
-from genrec.errors import DeadlineExceededError, InputError
+from genrec.decoding import (
+    Beams,
+    Eligibility,
+    FilterCache,
+    PrefixIndex,
+    beam_search,
+    beam_widths,
+)
+from genrec.errors import InputError
 from genrec.generator.batches import cut_to_window
 from genrec.generator.combination import (
     FOLLOWER_CANDIDATES,
@@ -23,7 +29,7 @@ from genrec.generator.combination import (
     mix,
     only_new,
 )
-from genrec.generator.decoder import GeneratorDecoder
+from genrec.generator.decoder import DecoderWeights, GeneratorDecoder
 from genrec.generator.followers import follower_scores
 from genrec.generator.items import ItemTables
 from genrec.generator.live import LiveCatalogue
@@ -40,6 +46,7 @@ from genrec.interactions import (
 )
 from genrec.kernels import Backend
 from genrec.kernels.backend import choose_backend
+from genrec.kernels.packed_linear import PackedLinear
 
 __all__ = ["DEFAULT_BEAMS", "EncodedRequests", "GeneratorSource", "Mode", "choose_combination"]
 
@@ -110,8 +117,12 @@ class GeneratorSource:
         states: where the encoded histories of people are kept, by `user_index`, so that one who
             comes back costs only what is new; None keeps nothing. May be shared between sources.
 
+        linear: what the decoder's linear maps become: `QuantisedLinear` calculates in int8, on a
+            CPU alone.
+
     Raises:
-        InputError: no beams, or `states` are of another model.
+        InputError: no beams, `states` are of another model, or `linear` cannot run there.
+        MissingDependencyError: this PyTorch has nothing that `linear` needs.
     """
 
     def __init__(
@@ -122,6 +133,7 @@ class GeneratorSource:
         num_beams: int | Sequence[int] = DEFAULT_BEAMS,
         tables: ItemTables | LiveCatalogue | None = None,
         states: UserStates | None = None,
+        linear: type[PackedLinear] = PackedLinear,
     ) -> None:
         self.model = model
         model.train(False)
@@ -129,8 +141,9 @@ class GeneratorSource:
         self.num_beams = beam_widths(num_beams, model.config.num_levels)
         if states is not None and states.encoder.model is not model:
             raise InputError("these states are of another model; make UserStates for this one")
-        self.encoder = HistoryEncoder(model)
+        self.encoder = HistoryEncoder(model) if states is None else states.encoder
         self.states = states
+        self._decoder = DecoderWeights(model, linear)
         with torch.inference_mode():
             self._catalogue = model.item_tables() if tables is None else tables
         self._filters = FilterCache(self.tables.index)
@@ -227,8 +240,10 @@ class GeneratorSource:
             return mix(union, Weights.of(self.model.config), k)
         if self.mode is Mode.DENSE:
             return select_top_k(self._dense_log_probs(asked), asked.permitted(), k, self.name)
-        items, log_prob = self._beams(asked, num_beams, deadline)
-        return Recommendations(item_index=items[:, :k], score=log_prob[:, :k], source=self.name)
+        beams = self._beams(asked, num_beams, deadline)
+        return Recommendations(
+            item_index=beams.item_index[:, :k], score=beams.log_prob[:, :k], source=self.name
+        )
 
     def _recommend(self, requests: RequestBatch, k: int, deadline: float | None) -> Recommendations:
         asked, num_beams = self._encode(requests), self._at_least(k)
@@ -260,12 +275,16 @@ class GeneratorSource:
         return F.log_softmax(logits.float(), dim=-1)  # [B, N]
 
     def _beams(
-        self, asked: EncodedRequests, num_beams: Sequence[int], deadline: float | None
-    ) -> tuple[Tensor, Tensor]:
+        self,
+        asked: EncodedRequests,
+        num_beams: Sequence[int],
+        deadline: float | None,
+        tracked: Tensor | None = None,
+    ) -> Beams:
         index, requests = asked.tables.index, asked.requests
         filters = self.filters_of(index) if asked.leaves is None else None
-        beams = beam_search(
-            GeneratorDecoder(self.model, asked.tables, asked.states, asked.lengths),
+        return beam_search(
+            GeneratorDecoder(self._decoder, asked.tables, asked.states, asked.lengths),
             index,
             num_requests=len(requests),
             num_beams=num_beams,
@@ -277,9 +296,9 @@ class GeneratorSource:
                 filters=filters,
                 leaves=asked.leaves,
             ),
+            tracked=tracked,
             deadline=deadline,
         )
-        return beams.item_index, beams.log_prob
 
     def filters_of(self, index: PrefixIndex) -> FilterCache:
         """The filters that were asked for last, over this index."""
@@ -291,24 +310,21 @@ class GeneratorSource:
     def _scored_union(
         self, asked: EncodedRequests, num_beams: Sequence[int], deadline: float | None
     ) -> ScoredUnion:
-        found, generative = self._beams(asked, num_beams, deadline)
-        if deadline is not None and time.perf_counter() > deadline:
-            raise DeadlineExceededError("combined stopped before the dense candidates were scored")
         dense = self._dense_log_probs(asked)
         permitted = asked.permitted()
         best = select_top_k(dense, permitted, num_beams[-1], self.name).item_index
-        best = only_new(best, found)
         followed = self._followed(asked)
         strongest = followed.masked_fill(followed == 0, -torch.inf)
         most = min(FOLLOWER_CANDIDATES, num_beams[-1])
         following = select_top_k(strongest, permitted, most, self.name).item_index
-        following = only_new(following, torch.cat([found, best], dim=1))
-        rest = torch.cat([best, following], dim=1)
-        items = torch.cat([found, rest], dim=1)
+        rest = torch.cat([best, only_new(following, best)], dim=1)
+        beams = self._beams(asked, num_beams, deadline, tracked=rest)
+        assert beams.tracked is not None
+        items = torch.cat([beams.item_index, only_new(rest, beams.item_index)], dim=1)
         places = items.clamp(min=0)
         return ScoredUnion(
             item_index=items,
-            generative=torch.cat([generative, self._path_scores(asked, rest)], dim=1),
+            generative=torch.cat([beams.log_prob, beams.tracked], dim=1),
             dense=dense.gather(1, places),
             followed=followed.gather(1, places) - followed.amax(1, keepdim=True),
         )
@@ -322,19 +338,6 @@ class GeneratorSource:
         if tables.gone is not None:
             strengths = strengths.masked_fill(tables.gone, 0.0)
         return torch.log1p(strengths / FOLLOWER_SCALE)
-
-    def _path_scores(self, asked: EncodedRequests, items: Tensor) -> Tensor:
-        """float32 [B, C]: log p of the Semantic IDs of given items; of NO_ITEM, of some item's."""
-        model, states, lengths = self.model, asked.states, asked.lengths
-        # Item 0 may have left the catalogue; what has a leaf has a path.
-        safe = torch.where(items == NO_ITEM, asked.tables.index.leaf_item[0], items)
-        memory, seen = model.decoder_memory(states, lengths)
-        starts = model.last_states(states, lengths)[:, None].expand(-1, safe.shape[1], -1)
-        decoded = model.decode_paths(asked.tables, starts, memory, seen[:, None], safe)
-        queries = model.queries(decoded).flatten(0, 1)  # [B * C, L, D]
-        steps = model.path_log_probs(asked.tables, queries, safe.flatten())
-        log_probs: Tensor = steps.sum(-1).view_as(safe).float()
-        return log_probs
 
 
 def as_known(requests: RequestBatch, tables: ItemTables) -> RequestBatch:

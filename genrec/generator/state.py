@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genrec.generator.batches import cut_to_window, window_start
+from genrec.generator.frozen import FrozenBlock, FrozenNorm
 from genrec.generator.items import ItemTables
-from genrec.generator.layers import Block
 from genrec.generator.model import GenerativeRecommender
 from genrec.interactions import NO_ITEM
 
@@ -162,6 +162,8 @@ class HistoryEncoder:
 
     def __init__(self, model: GenerativeRecommender) -> None:
         self.model = model
+        self.blocks = [FrozenBlock(block, few_rows=True) for block in model.encoder_blocks]
+        self._norm = FrozenNorm(model.encoder_norm)
 
     def start(self, num_users: int) -> HistoryState:
         """People without events."""
@@ -189,13 +191,13 @@ class HistoryEncoder:
         grown = state.resized(new.window.shape[1])
         hidden = tables.items[new.items.to(self.model.device)]  # [R, D] or [1, Q, D]
         hidden = hidden + self.model.positions.weight[new.at[1]]
-        for block, keys_values in zip(self.model.encoder_blocks, grown.keys_values, strict=True):
+        for block, keys_values in zip(self.blocks, grown.keys_values, strict=True):
             hidden = _through(block, hidden, keys_values, new)
-        grown.states[new.at] = self.model.encoder_norm(hidden)
+        grown.states[new.at] = self._norm(hidden)
         return replace(grown, item_index=new.window)
 
 
-def _through(block: Block, hidden: Tensor, keys_values: Tensor, new: _NewEvents) -> Tensor:
+def _through(block: FrozenBlock, hidden: Tensor, keys_values: Tensor, new: _NewEvents) -> Tensor:
     """float, as `hidden`: the new events behind a block, which leaves their keys and values.
 
     Args:
@@ -204,16 +206,25 @@ def _through(block: Block, hidden: Tensor, keys_values: Tensor, new: _NewEvents)
         keys_values: float [B, T, 2 * D], of this block; the new events' are written into it.
         new: where they belong.
     """
-    attention = block.self_attention
-    normed = block.self_norm(hidden)
-    keys_values[new.at] = attention.key_value(normed)
-    seen_by_all = attention.split(keys_values)
+    width = hidden.shape[-1]
+    query, written = block.self_input(block.self_norm(hidden)).split([width, 2 * width], dim=-1)
+    keys_values[new.at] = written
     if new.column is None:
-        attended = attention(normed, seen_by_all, mask=new.seen)
+        attended = _attend(block, query, keys_values, new.seen)
     else:  # only the attention pays for padding: it sees a user's new events side by side
         user, _ = new.at
         assert new.seen is not None
-        queries = normed.new_zeros(len(keys_values), new.seen.shape[2], normed.shape[1])
-        queries[user, new.column] = normed  # [B, Q, D]
-        attended = attention(queries, seen_by_all, mask=new.seen)[user, new.column]
-    return block.feed_forward(hidden + attended)
+        queries = query.new_zeros(len(keys_values), new.seen.shape[2], width)
+        queries[user, new.column] = query  # [B, Q, D]
+        attended = _attend(block, queries, keys_values, new.seen)[user, new.column]
+    return block.feed_forward(block.self_output.plus(attended, hidden))
+
+
+def _attend(block: FrozenBlock, query: Tensor, keys_values: Tensor, seen: Tensor | None) -> Tensor:
+    """float, as `query` [B, Q, D]: what it sees in keys and values [B, T, 2 * D]."""
+    query, key, value = (
+        each.unflatten(-1, (block.num_heads, -1)).transpose(1, 2)
+        for each in (query, *keys_values.chunk(2, dim=-1))
+    )
+    attended = F.scaled_dot_product_attention(query, key, value, attn_mask=seen)
+    return attended.transpose(1, 2).flatten(2)

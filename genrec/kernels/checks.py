@@ -30,7 +30,10 @@ def check_devices(**tensors: Tensor) -> None:
     Args:
         tensors: by the name of their argument.
     """
-    (first, device), *others = ((name, tensor.device) for name, tensor in tensors.items())
-    for name, other in others:
-        if other != device:
-            raise InputError(f"{first} is on {device} and {name} on {other}; move one of them")
+    (first, some), *others = tensors.items()
+    device = some.device
+    for name, tensor in others:
+        if tensor.device != device:
+            raise InputError(
+                f"{first} is on {device} and {name} on {tensor.device}; move one of them"
+            )

@@ -124,7 +124,7 @@ def test_paths_counts_and_codes_are_those_of_an_index_built_anew(
         assert torch.equal(index.num_leaves(level, nodes), anew.num_leaves(level, others))
         above = path[:, level - 1] if level else torch.zeros_like(nodes)
         edges = index.expand(level, above)
-        place = index.place_of(edges, nodes)
+        place = index.place_of(edges, torch.arange(len(nodes)), nodes)
         assert torch.equal(edges.child[place], nodes)
         assert edges.is_child[place].all()
 

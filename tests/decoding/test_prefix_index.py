@@ -69,7 +69,8 @@ def test_a_static_view_has_the_same_children_in_rows_of_one_length(
         assert 0 <= int(padded.child.min()) <= int(padded.child.max()) < index.num_nodes[level]
         last = (padded.degree - 1).clamp(min=0)
         wanted = padded.child[padded.start + last]
-        assert torch.equal(view.place_of(padded, wanted)[alive], (padded.start + last)[alive])
+        place = view.place_of(padded, nodes, wanted)  # here, rows are nodes
+        assert torch.equal(place[alive], (padded.start + last)[alive])
 
 
 def test_dead_entries_have_no_children() -> None:

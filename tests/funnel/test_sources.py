@@ -216,6 +216,7 @@ def test_the_command_prints_json_for_programs(
     words = ("--run", str(tiny_run), "--history", "i10, i11,i12", "-k", "2", "--json")
     tree = json.loads(_command(capsys, *words))
     assert tree["served_by"] == "combined"
+    assert tree["backend"] == "torch"
     assert not tree["refit"]
     assert [item["rank"] for item in tree["items"]] == [1, 2]
     assert set(tree["items"][0]) == {"rank", "item_id", "title", "score"}

@@ -69,9 +69,10 @@ def test_beams_are_never_padded() -> None:
 
 
 def test_places_are_those_of_the_widest_level() -> None:
-    """`combined` has the most rows: 5 candidates of the dense head, and followers."""
-    rows = 5 + FOLLOWER_CANDIDATES
-    assert bucket(4, 4).num_places([10, 2]) == 4 * rows * 10
+    """Behind the 3 beams above the last level go, in `combined`, 5 candidates and followers."""
+    rows = 3 + 5 + FOLLOWER_CANDIDATES
+    assert bucket(4, 4).num_places([100, 2]) == 4 * 100
+    assert bucket(4, 4).num_places([10, 2]) == 4 * rows * 2
     assert bucket(4, 4).num_places([1, 7]) == 4 * rows * 7
     assert bucket(4, 4, excluded=16).num_places([10, 2]) == 4 * 16 * 16
 

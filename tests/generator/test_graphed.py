@@ -140,7 +140,7 @@ def test_no_graph_answers_for_weights_that_lie_elsewhere(model: GenerativeRecomm
 def test_a_request_that_is_too_wide_is_answered_without_a_graph_and_says_so(
     model: GenerativeRecommender, caplog: pytest.LogCaptureFixture
 ) -> None:
-    source = make(model, config=replace(SMALL, max_places=4 * 6))  # 4 beams with 6 children
+    source = make(model, config=replace(SMALL, max_places=18 * 6))  # see Bucket.num_places
     source.recommend(asked([1]), 4)
     with caplog.at_level(logging.WARNING):
         found = source.recommend(asked([1], [2]), 4)

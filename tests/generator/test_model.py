@@ -12,7 +12,7 @@ from transformers import GPT2Config, GPT2Model
 
 from genrec.decoding import beam_search
 from genrec.generator import GenerativeRecommender
-from genrec.generator.decoder import GeneratorDecoder
+from genrec.generator.decoder import DecoderWeights, GeneratorDecoder
 from genrec.interactions import NO_ITEM
 
 HISTORIES = torch.tensor(
@@ -86,7 +86,7 @@ def test_the_generative_head_is_a_distribution_over_the_catalogue(
     with torch.inference_mode():
         tables = model.item_tables()
         states = model.encode(tables, HISTORIES)
-        decoder = GeneratorDecoder(model, tables, states, LENGTHS)
+        decoder = GeneratorDecoder(DecoderWeights(model), tables, states, LENGTHS)
         beams = beam_search(decoder, model.index, num_requests=3, num_beams=60)
     torch.testing.assert_close(beams.log_prob.exp().sum(1), torch.ones(3), atol=1e-4, rtol=0)
 
@@ -96,7 +96,7 @@ def test_stepwise_decoding_gives_what_training_scores(model: GenerativeRecommend
     with torch.inference_mode():
         tables = model.item_tables()
         states = model.encode(tables, HISTORIES)
-        decoder = GeneratorDecoder(model, tables, states, LENGTHS)
+        decoder = GeneratorDecoder(DecoderWeights(model), tables, states, LENGTHS)
         beams = beam_search(decoder, model.index, num_requests=3, num_beams=60)
         memory, seen = model.decoder_memory(states, LENGTHS)
         starts = model.last_states(states, LENGTHS)[:, None].expand(-1, 60, -1)

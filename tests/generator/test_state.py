@@ -57,14 +57,18 @@ def assert_equals_encoding_anew(
 
 
 @contextmanager
-def counting_tokens(model: GenerativeRecommender) -> Iterator[list[int]]:
+def counting_tokens(encoder: HistoryEncoder) -> Iterator[list[int]]:
     """Collects how many tokens the last encoder block sees in each of its calls."""
     seen: list[int] = []
-    handle = model.encoder_blocks[-1].widen.register_forward_hook(
-        lambda layer, given, made: seen.append(given[0].numel() // given[0].shape[-1])
-    )
-    yield seen
-    handle.remove()
+    feed_forward = encoder.blocks[-1].feed_forward
+
+    def counted(hidden: Tensor) -> Tensor:
+        seen.append(hidden.numel() // hidden.shape[-1])
+        return feed_forward(hidden)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encoder.blocks[-1], "feed_forward", counted)
+        yield seen
 
 
 def test_event_by_event_equals_encoding_anew_for_every_length(
@@ -115,7 +119,7 @@ def test_an_event_costs_one_token_until_the_window_moves_by_half(
     encoder: HistoryEncoder, tables: ItemTables
 ) -> None:
     state = encoder.start(1)
-    with counting_tokens(encoder.model) as tokens:
+    with counting_tokens(encoder) as tokens:
         for event in EVENTS:
             state = encoder.append(tables, state, torch.tensor([[event]]))
     half = HISTORY // 2
@@ -127,7 +131,7 @@ def test_no_user_pays_for_the_new_events_of_another(
     encoder: HistoryEncoder, tables: ItemTables
 ) -> None:
     state = encoder.append(tables, encoder.start(2), padded([EVENTS[:HISTORY], []]))
-    with counting_tokens(encoder.model) as tokens:
+    with counting_tokens(encoder) as tokens:
         encoder.append(tables, state, padded([[1], [2, 3]]))
     assert tokens == [HISTORY // 2 + 1 + 2]
 

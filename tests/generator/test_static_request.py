@@ -32,6 +32,7 @@ from genrec.generator import (
     Mode,
 )
 from genrec.generator.buckets import Bucket
+from genrec.generator.decoder import DecoderWeights
 from genrec.generator.items import ItemTables
 from genrec.generator.model import make_model
 from genrec.generator.static_request import StaticRequest
@@ -256,6 +257,7 @@ def test_no_operator_reads_a_value_or_leaves_the_device(
         batch=4, length=8, num_beams=(5, 6, 7), excluded=excluded, filter_rows=filter_rows
     )
     launches = launch_nothing(monkeypatch)
+    source._decoder = DecoderWeights(model)
     request = StaticRequest(source, static, bucket)
     with NoHost(META) as watch:
         found = request.answer()

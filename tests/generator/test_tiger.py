@@ -17,6 +17,7 @@ from genrec.errors import InputError
 from genrec.generator.tiger import T5Decoder, T5Weights, TigerShape, tiger_t5
 from genrec.generator.tiger.positions import distance_buckets
 from genrec.generator.tiger.shape import PAD
+from genrec.kernels.quantised_linear import QuantisedLinear
 
 # Heads whose widths do not add up to the width: 3 * 8, not 32.
 SHAPE = TigerShape(
@@ -192,6 +193,15 @@ def test_beams_that_widen_from_level_to_level_keep_their_ancestors(
     ours = search(model, index, tokens, [2, 6, 3])
     truth = item_log_probs(model, tokens, codes).gather(1, ours.item_index)
     torch.testing.assert_close(ours.log_prob, truth, atol=1e-4, rtol=0)
+
+
+def test_weights_in_int8_find_most_of_the_same_beams(
+    model: T5ForConditionalGeneration, tokens: Tensor, index: PrefixIndex
+) -> None:
+    plain = search(model, index, tokens, 20).item_index
+    decoder = T5Decoder(T5Weights(model, SHAPE, QuantisedLinear), index, tokens)
+    rounded = beam_search(decoder, index, num_requests=len(tokens), num_beams=20).item_index
+    assert (plain[:, :, None] == rounded[:, None]).any(-1).float().mean() > 0.8
 
 
 def test_a_history_without_tokens_is_refused(

@@ -40,7 +40,7 @@ class T5Decoder:
         self.batch = tokens.shape[0]
         self.unseen = _mask(tokens) if index.is_static else _unseen(tokens)
         states = weights.encode(tokens, self.unseen)
-        self.memory = [self._project(states, matrix) for matrix in weights.memory_input]
+        self.memory = self._project(states)
         self.ancestors = tokens.new_zeros(self.batch, 1, 1)  # [B, M, S]
         self.cache = self._new_cache(1)
         self._decode(tokens.new_full((self.batch, 1), weights.start_token))
@@ -68,23 +68,19 @@ class T5Decoder:
         hidden = F.embedding(tokens.flatten(), weights.embeddings)  # [B * M, D]
         projected = F.embedding(tokens.flatten(), weights.decoder_entry)  # [B * M, 3 * F]
         for depth, block in enumerate(weights.decoder_blocks):
-            if depth:
-                projected = torch.mm(weights.normalise(hidden), block.self_input)
-            self._attend_prefix(hidden, projected, depth, block)
-            self._attend_history(hidden, depth, block)
-            weights.feed_forward(hidden, block)
-        self.log_probs = torch.mm(weights.normalise(hidden), weights.head).log_softmax(-1)
+            if block.self_input is not None:
+                projected = block.self_input(weights.normalise(hidden))
+            hidden = block.self_output.plus(self._attend_prefix(projected, depth), hidden)
+            hidden = self._attend_history(hidden, depth, block)
+            hidden = weights.feed_forward(hidden, block)
+        self.log_probs = weights.head(weights.normalise(hidden)).log_softmax(-1)
 
-    def _attend_prefix(
-        self, hidden: Tensor, projected: Tensor, depth: int, block: BlockWeights
-    ) -> None:
-        """Adds the attention to the beam's own tokens to `hidden` [B * M, D], in place.
+    def _attend_prefix(self, projected: Tensor, depth: int) -> Tensor:
+        """float [B * M, F]: the attention to the beams' own tokens.
 
         Args:
-            hidden: changed.
-            projected: float [B * M, 3 * F]: its queries, keys and values.
+            projected: float [B * M, 3 * F]: queries, keys and values.
             depth: of the block.
-            block: the weights.
         """
         num_beams, steps = self.ancestors.shape[1:]
         heads = projected.view(self.batch, num_beams, 3, self.weights.num_heads, -1)
@@ -101,23 +97,29 @@ class T5Decoder:
                 scale=1.0,
                 bias=self.weights.decoder_biases[steps - 1],
             )
-        hidden.addmm_(attended.reshape(hidden.shape[0], -1), block.self_output)
+        return attended.reshape(len(projected), -1)
 
-    def _attend_history(self, hidden: Tensor, depth: int, block: BlockWeights) -> None:
-        """Adds the attention to the encoder's states to `hidden` [B * M, D], in place."""
+    def _attend_history(self, hidden: Tensor, depth: int, block: BlockWeights) -> Tensor:
+        """float, as `hidden` [B * M, D]: it and the attention to the encoder's states."""
         assert block.cross_query is not None
         assert block.cross_output is not None
-        query = torch.mm(self.weights.normalise(hidden), block.cross_query)
+        query = block.cross_query(self.weights.normalise(hidden))
         key, value = self.memory[depth]
         attended = F.scaled_dot_product_attention(
             self._split(query), key, value, attn_mask=self.unseen, scale=1.0
         )  # [B, H, M, d]
-        hidden.addmm_(attended.transpose(1, 2).reshape(hidden.shape[0], -1), block.cross_output)
+        attended = attended.transpose(1, 2).reshape(len(hidden), -1)
+        return block.cross_output.plus(attended, hidden)
 
-    def _project(self, states: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values of the history's states, each [B, H, P, d]."""
-        key, value = torch.mm(states.flatten(0, 1), matrix).chunk(2, dim=-1)
-        return self._split(key), self._split(value)
+    def _project(self, states: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Per block of the decoder, keys and values of the history's states, each [B, H, P, d]."""
+        weights = self.weights
+        projected = weights.memory_input(states.flatten(0, 1))
+        heads = projected.view(
+            self.batch, -1, len(weights.decoder_blocks), 2, weights.num_heads, weights.head_width
+        )
+        keys_values = heads.permute(2, 3, 0, 4, 1, 5).contiguous()
+        return [(key, value) for key, value in keys_values]
 
     def _split(self, rows: Tensor) -> Tensor:
         """[B, H, rows / B, d] of [rows, H * d]."""

@@ -1,12 +1,13 @@
 """T5's weights, packed for inference, and its encoder over them.
 
-Every matrix is kept as [in, out], the gains of a norm are multiplied into the matrix behind it, and
-matrices that read the same input stand side by side: fewer and faster products for the same result.
+The gains of a norm are multiplied into the matrix behind it, and matrices that read the same input
+stand side by side: fewer and faster products for the same result.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from transformers import T5ForConditionalGeneration
 from genrec.errors import InputError
 from genrec.generator.tiger.positions import position_bias
 from genrec.generator.tiger.shape import TigerShape
+from genrec.kernels.packed_linear import PackedLinear
 
 __all__ = ["BlockWeights", "T5Weights"]
 
@@ -25,18 +27,18 @@ __all__ = ["BlockWeights", "T5Weights"]
 class BlockWeights:
     """One block of the encoder or the decoder; H heads of width d, F = H * d."""
 
-    self_input: Tensor
-    """float [D, 3 * F]: queries, keys and values."""
-    self_output: Tensor
-    """float [F, D]."""
-    cross_query: Tensor | None
-    """float [D, F]; None in the encoder."""
-    cross_output: Tensor | None
-    """float [F, D]; None in the encoder."""
-    widen: Tensor
-    """float [D, feed-forward]."""
-    narrow: Tensor
-    """float [feed-forward, D]."""
+    self_input: PackedLinear | None
+    """[D] to [3 * F]: queries, keys and values; None in the first block, whose are in a table."""
+    self_output: PackedLinear
+    """[F] to [D]."""
+    cross_query: PackedLinear | None
+    """[D] to [F]; None in the encoder."""
+    cross_output: PackedLinear | None
+    """[F] to [D]; None in the encoder."""
+    widen: PackedLinear
+    """[D] to [feed-forward]."""
+    narrow: PackedLinear
+    """[feed-forward] to [D]."""
 
 
 class T5Weights:
@@ -45,13 +47,19 @@ class T5Weights:
     Args:
         model: with ReLU networks, as TIGER's; later changes of its weights are not seen.
         shape: what its tokens mean.
+        linear: what the linear maps become.
 
     Raises:
         InputError: the model has gated feed-forward networks or another vocabulary.
     """
 
     @torch.no_grad()
-    def __init__(self, model: T5ForConditionalGeneration, shape: TigerShape) -> None:
+    def __init__(
+        self,
+        model: T5ForConditionalGeneration,
+        shape: TigerShape,
+        linear: type[PackedLinear] = PackedLinear,
+    ) -> None:
         config: Any = model.config  # its attributes depend on the release
         if config.vocab_size != shape.vocabulary_size:
             raise InputError(
@@ -72,22 +80,27 @@ class T5Weights:
         self.embeddings = model.shared.weight.detach()
         """float [V, D]."""
         self._epsilon = self.embeddings.new_tensor(config.layer_norm_epsilon)
-        self.encoder_blocks = [_pack(block) for block in encoder.block]
-        self.decoder_blocks = [_pack(block) for block in decoder.block]
+        self.encoder_blocks, self.decoder_blocks = (
+            [_pack(block, not depth, linear) for depth, block in enumerate(stack.block)]
+            for stack in (encoder, decoder)
+        )
         # A token's first queries, keys and values are the same in every request.
         self._encoder_entry, self.decoder_entry = (
-            torch.mm(self.normalise(self.embeddings), blocks[0].self_input)
-            for blocks in (self.encoder_blocks, self.decoder_blocks)
+            _self_input(stack.block[0].layer[0], PackedLinear)(self.normalise(self.embeddings))
+            for stack in (encoder, decoder)
         )
         """float [V, 3 * F]: of each token, in the first block."""
         self.encoder_gain: Tensor = encoder.final_layer_norm.weight.detach()
         """float [D]."""
         cross = [block.layer[1].EncDecAttention for block in decoder.block]
-        self.memory_input = [_side_by_side(each.k, each.v) for each in cross]
-        """One a block of the decoder, float [D, 2 * F]: keys and values of the history."""
+        self.memory_input = _side_by_side(
+            *(each for attention in cross for each in (attention.k, attention.v)), linear=linear
+        )
+        """[D] to [decoder blocks * 2 * F]: keys and values of the history, block by block."""
         scale = self.width**-0.5 if config.scale_decoder_outputs else 1.0
-        self.head = _side_by_side(model.lm_head, gain=decoder.final_layer_norm.weight * scale)
-        """float [D, V]."""
+        gain = decoder.final_layer_norm.weight * scale
+        self.head = _side_by_side(model.lm_head, gain=gain, linear=linear)
+        """[D] to [V]."""
         self._encoder_positions = _position_table(encoder)
         self._encoder_bias = self._bias_between_inputs(0)
         self.decoder_biases = self._bias_to_prefixes(_position_table(decoder))
@@ -116,25 +129,25 @@ class T5Weights:
         if unseen is not None:
             bias = bias + unseen
         hidden = F.embedding(tokens, self.embeddings).flatten(0, 1)  # [B * P, D]
-        for depth, block in enumerate(self.encoder_blocks):
-            if depth == 0:
+        for block in self.encoder_blocks:
+            if block.self_input is None:
                 projected = F.embedding(tokens, self._encoder_entry)
             else:
-                projected = torch.mm(self.normalise(hidden), block.self_input)
+                projected = block.self_input(self.normalise(hidden))
             heads = projected.view(batch, length, 3, self.num_heads, self.head_width)
             query, key, value = heads.permute(2, 0, 3, 1, 4).unbind()
             attended = F.scaled_dot_product_attention(
                 query, key, value, attn_mask=bias, scale=1.0
             )  # [B, H, P, d]
-            hidden.addmm_(attended.transpose(1, 2).reshape(batch * length, -1), block.self_output)
-            self.feed_forward(hidden, block)
+            attended = attended.transpose(1, 2).reshape(batch * length, -1)
+            hidden = block.self_output.plus(attended, hidden)
+            hidden = self.feed_forward(hidden, block)
         states = self.normalise(hidden) * self.encoder_gain
         return states.view(batch, length, self.width)
 
-    def feed_forward(self, hidden: Tensor, block: BlockWeights) -> None:
-        """Adds the position-wise network to `hidden` [R, D], in place."""
-        inner = torch.mm(self.normalise(hidden), block.widen).relu_()
-        hidden.addmm_(inner, block.narrow)
+    def feed_forward(self, hidden: Tensor, block: BlockWeights) -> Tensor:
+        """float, as `hidden` [R, D]: it and the position-wise network of it, added up."""
+        return block.narrow.plus(block.widen.relu(self.normalise(hidden)), hidden)
 
     def encoder_bias(self, length: int) -> Tensor:
         """float [H, P, P]: the encoder's position bias; that of the longest history is kept."""
@@ -160,31 +173,39 @@ class T5Weights:
         return [bias[:, step, : step + 1].contiguous() for step in places.tolist()]
 
 
-def _pack(block: Any) -> BlockWeights:
-    """One T5Block's matrices."""
+def _pack(block: Any, is_first: bool, linear: type[PackedLinear]) -> BlockWeights:
+    """One T5Block's matrices; those of the first block's entry only make a table."""
     attention, feed_forward = block.layer[0], block.layer[-1]
+    made = partial(_side_by_side, linear=linear)
     cross = block.layer[1] if len(block.layer) == 3 else None
-    own = attention.SelfAttention
     return BlockWeights(
-        self_input=_side_by_side(own.q, own.k, own.v, gain=attention.layer_norm.weight),
-        self_output=_side_by_side(own.o),
-        cross_query=cross and _side_by_side(cross.EncDecAttention.q, gain=cross.layer_norm.weight),
-        cross_output=cross and _side_by_side(cross.EncDecAttention.o),
-        widen=_side_by_side(feed_forward.DenseReluDense.wi, gain=feed_forward.layer_norm.weight),
-        narrow=_side_by_side(feed_forward.DenseReluDense.wo),
+        self_input=None if is_first else _self_input(attention, linear),
+        self_output=made(attention.SelfAttention.o),
+        cross_query=cross and made(cross.EncDecAttention.q, gain=cross.layer_norm.weight),
+        cross_output=cross and made(cross.EncDecAttention.o),
+        widen=made(feed_forward.DenseReluDense.wi, gain=feed_forward.layer_norm.weight),
+        narrow=made(feed_forward.DenseReluDense.wo),
     )
 
 
-def _side_by_side(*linears: Any, gain: Tensor | None = None) -> Tensor:
-    """float [in, sum of out]: the matrices of linear maps that read the same input.
+def _self_input(attention: Any, linear: type[PackedLinear]) -> PackedLinear:
+    """Queries, keys and values of a T5LayerSelfAttention, the norm in front of them included."""
+    own = attention.SelfAttention
+    return _side_by_side(own.q, own.k, own.v, gain=attention.layer_norm.weight, linear=linear)
+
+
+def _side_by_side(
+    *linears: Any, linear: type[PackedLinear], gain: Tensor | None = None
+) -> PackedLinear:
+    """Linear maps that read the same input.
 
     Args:
         linears: without bias.
+        linear: what they become together.
         gain: float [in]: of the norm in front of them.
     """
-    joined = torch.cat([linear.weight for linear in linears])  # [out, in]
-    joined = joined if gain is None else joined * gain
-    return joined.detach().T.contiguous()
+    joined = torch.cat([each.weight for each in linears])  # [out, in]
+    return linear(joined if gain is None else joined * gain)
 
 
 def _position_table(stack: Any) -> Tensor:

@@ -69,7 +69,7 @@ def _check(
             f"{list(query.shape)}, {list(keys.shape)} and {list(values.shape)}"
         )
     (batch, beams, *head), steps = query.shape, keys.shape[1]
-    if list(keys.shape[3:]) != head or len(keys) != batch or 0 in {steps, *head}:
+    if list(keys.shape[3:]) != head or keys.shape[0] != batch or 0 in (steps, *head):
         raise InputError(
             f"query {list(query.shape)} and keys {list(keys.shape)} must agree in B, H and d, and "
             "S, H and d be at least 1"
@@ -86,19 +86,21 @@ def _check(
     check_dtype("beam_self_attention", torch.float32, **tensors)
     check_dtype("beam_self_attention", torch.int64, ancestors=ancestors)
     check_devices(**tensors, ancestors=ancestors)
-    for name, cache in (("keys", keys), ("values", values)):
-        _check_strides(name, cache)
+    _check_strides("keys", keys)
+    if values.stride() != keys.stride():
+        _check_strides("values", values)
 
 
 def _check_strides(name: str, cache: Tensor) -> None:
     """What is no slice of steps or slots would have to be copied whole."""
     heads, width = cache.shape[3:]
-    strides = [  # of a dimension with one entry none is ever used
+    request, step, slot, head, entry = (  # of a dimension with one entry none is ever used
         stride if length > 1 else 0
         for length, stride in zip(cache.shape, cache.stride(), strict=True)
-    ]
-    dense = strides[3] in {0, width} and strides[4] in {0, 1}
-    if not dense or any(stride % (heads * width) for stride in strides[:3]):
+    )
+    dense = head in {0, width} and entry in {0, 1}
+    row = heads * width
+    if not dense or request % row or step % row or slot % row:
         raise InputError(
             f"{name} {list(cache.shape)} must be a contiguous cache or its first steps or slots, "
             f"got strides {cache.stride()}; call contiguous() where the cache is made"

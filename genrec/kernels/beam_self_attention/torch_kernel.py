@@ -25,13 +25,15 @@ def beam_self_attention_torch(
     """float32 [B, M, H, d], as `beam_self_attention` with checked arguments."""
     _check_ancestors(ancestors, keys.shape[2])
     places = _places(keys, ancestors)
-    scores = (query[:, :, None] * _gather(keys, places)).sum(dim=-1).mul_(scale)  # [B, M, S, H]
+    scores = (query[:, :, None] * _gather(keys, places)).sum(dim=-1)  # [B, M, S, H]
+    if scale != 1:
+        scores.mul_(scale)
     if bias is not None:
         scores += bias.T
     weights = scores.softmax(dim=2)
     if values.stride() != keys.stride():
         places = _places(values, ancestors)
-    attended: Tensor = (weights[..., None] * _gather(values, places)).sum(dim=2)
+    attended: Tensor = _gather(values, places).mul_(weights[..., None]).sum(dim=2)
     return attended
 
 
@@ -49,24 +51,26 @@ def _check_ancestors(ancestors: Tensor, slots: int) -> None:
 def _places(cache: Tensor, ancestors: Tensor) -> Tensor:
     """int64 [B, M, S]: which row of the cache's memory is each beam's entry of every step."""
     request_stride, step_stride, slot_stride = _row_strides(cache)
-    requests = torch.arange(len(cache), device=cache.device)[:, None, None] * request_stride
-    steps = torch.arange(cache.shape[1], device=cache.device) * step_stride
-    return requests + steps + ancestors * slot_stride
+    batch, _, steps = ancestors.shape
+    first = torch.arange(steps, device=cache.device) * step_stride  # [S]
+    if batch > 1:
+        requests = torch.arange(batch, device=cache.device) * request_stride
+        first = first + requests[:, None, None]  # [B, 1, S]
+    return torch.add(first, ancestors, alpha=slot_stride)
 
 
 def _gather(cache: Tensor, places: Tensor) -> Tensor:
     """float32 [B, M, S, H, d]: the rows at the places; the cache may be a slice of a larger one."""
-    heads, width = cache.shape[3:]
-    last = sum(
-        (length - 1) * stride
-        for length, stride in zip(cache.shape[:3], _row_strides(cache), strict=True)
-    )
+    batch, steps, slots, heads, width = cache.shape
+    requests, step, slot = _row_strides(cache)
+    last = (batch - 1) * requests + (steps - 1) * step + (slots - 1) * slot
     num_rows = last + 1 if cache.numel() else 0
     rows = cache.as_strided((num_rows, heads * width), (heads * width, 1))
     return rows.index_select(0, places.flatten()).view(*places.shape, heads, width)
 
 
-def _row_strides(cache: Tensor) -> list[int]:
+def _row_strides(cache: Tensor) -> tuple[int, int, int]:
     """From one request, step and slot to the next, in rows of H · d entries."""
+    request, step, slot, _, _ = cache.stride()
     row_width = cache.shape[3] * cache.shape[4]
-    return [stride // row_width for stride in cache.stride()[:3]]
+    return request // row_width, step // row_width, slot // row_width

@@ -7,6 +7,7 @@ unequal length are added up by NumPy, which is several times as fast as PyTorch.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -24,11 +25,8 @@ class Rows:
 
     begins: npt.NDArray[np.int64]
     """[R + 1]: where each row's places begin, and E."""
-    runs: npt.NDArray[np.int64]
-    """Of the rows that have children, where each one's places begin; the first takes those before
-    it, and each takes those of rows without children behind it."""
-    run_lengths: npt.NDArray[np.int64]
-    """Places of each of them; all together E."""
+    degrees: npt.NDArray[np.int64]
+    """[R]: children of each row."""
     width: int | None
     """Places a row where all have as many; None otherwise."""
     padding: Tensor | None
@@ -46,33 +44,43 @@ class Rows:
         Raises:
             InputError: rows overlap, stand in another order, or reach past the end.
         """
-        bounds = np.zeros(2 * len(start) + 2, dtype=np.int64)  # of gap, row, gap, …, gap
-        bounds[1:-1:2] = start.numpy()
-        bounds[2:-1:2] = bounds[1:-1:2] + degree.numpy()
-        bounds[-1] = num_places
-        lengths = np.diff(bounds)
-        if lengths.min() < 0:
-            row = max(int(lengths.argmin()) - 1, 0) // 2
+        starts, degrees = start.numpy(), degree.numpy()
+        ends = starts + degrees
+        begins = np.append(starts, num_places)
+        gaps = begins[1:] - ends  # behind each row
+        if len(starts) and (starts[0] < 0 or gaps.min() < 0 or degrees.min() < 0):
+            row = 0 if starts[0] < 0 else int(((gaps < 0) | (degrees < 0)).argmax())
             raise InputError(
                 f"rows must stand in order in {num_places} places without overlap, but row {row} "
-                f"has {int(degree[row])} children from {int(start[row])} on; sort rows by start"
+                f"has {int(degrees[row])} children from {int(starts[row])} on; sort rows by start"
             )
-        padding = None
-        if lengths[0::2].any():
-            padding = torch.from_numpy(np.repeat(np.arange(len(lengths)) % 2 == 0, lengths))
-        begins = bounds[1::2].copy()
+        padding = _padding(begins, degrees, gaps)
         begins[0] = 0
-        runs = begins[:-1][lengths[1::2] > 0]
-        runs[:1] = 0
-        width = num_places // max(len(start), 1)
+        width = num_places // max(len(starts), 1)
         even = np.array_equal(begins, np.arange(len(begins)) * width)
-        return cls(
-            begins=begins,
-            runs=runs,
-            run_lengths=np.diff(runs, append=num_places),
-            width=width if even else None,
-            padding=padding,
-        )
+        return cls(begins=begins, degrees=degrees, width=width if even else None, padding=padding)
+
+    @cached_property
+    def runs(self) -> npt.NDArray[np.int64]:
+        """Of the rows that have children, where each one's places begin.
+
+        The first takes those before it, and each takes those of rows without children behind it.
+        """
+        runs = self.begins[:-1][self.degrees > 0]
+        runs[:1] = 0
+        return runs
+
+    @cached_property
+    def run_lengths(self) -> npt.NDArray[np.int64]:
+        """Places of each of them; all together E."""
+        ends = np.append(self.runs[1:], self.begins[-1:])
+        return ends - self.runs
+
+    @property
+    def row_of_place(self) -> Tensor:
+        """int64 [E]: the row that each place belongs to."""
+        lengths = self.begins[1:] - self.begins[:-1]
+        return torch.from_numpy(np.repeat(np.arange(len(lengths)), lengths))
 
     def log_softmax(self, scores: Tensor) -> Tensor:
         """float32 [E]: among the children of each row, -inf in padding. Overwrites the scores."""
@@ -109,3 +117,14 @@ class Rows:
     def _spread(self, sums: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """float32 [E]: to every place its run's sum."""
         return np.repeat(sums, self.run_lengths)
+
+
+def _padding(
+    begins: npt.NDArray[np.int64], degrees: npt.NDArray[np.int64], gaps: npt.NDArray[np.int64]
+) -> Tensor | None:
+    """bool [E]: places before the first row, and behind the children of each; None without any."""
+    if not (begins[0] or gaps.any()):
+        return None
+    lengths = np.empty(2 * len(degrees) + 1, dtype=np.int64)  # of gap, row, gap, …, gap
+    lengths[0], lengths[1::2], lengths[2::2] = begins[0], degrees, gaps
+    return torch.from_numpy(np.repeat(np.arange(len(lengths)) % 2 == 0, lengths))

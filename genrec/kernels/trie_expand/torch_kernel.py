@@ -17,7 +17,9 @@ from torch.autograd.function import once_differentiable
 from genrec.errors import InputError
 from genrec.kernels.trie_expand.rows import Rows
 
-__all__ = ["trie_expand_torch"]
+__all__ = ["MOST_COPIED", "trie_expand_torch"]
+
+MOST_COPIED = 1 << 14  # entries of vectors; copying more of them costs more than a sparse matrix
 
 _NOTICE_LOCK = threading.Lock()
 
@@ -85,10 +87,14 @@ def _check_children(child: Tensor, num_nodes: int) -> None:
 def _scores(queries: Tensor, nodes: Tensor, child: Tensor, rows: Rows) -> Tensor:
     """float32 [E]: query times node vector along every edge.
 
-    No [E, D] copies of either are made, which would be most of the time.
+    Where there are more than a few edges, no [E, D] copies of either are made: they would be most
+    of the time.
     """
     if not (child.numel() and queries.numel()):
         return queries.new_zeros(child.shape)
+    if child.numel() * queries.shape[1] <= MOST_COPIED:
+        copied = nodes.index_select(0, child)
+        return copied.mul_(queries.index_select(0, rows.row_of_place)).sum(dim=1)
     _take_notices()
     edges = torch.sparse_csr_tensor(
         torch.from_numpy(rows.begins),

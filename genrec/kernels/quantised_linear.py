@@ -1,0 +1,81 @@
+"""Linear maps in int8: weights rounded once per output, inputs anew in every product.
+
+Dynamic quantisation as PyTorch's FBGEMM does it. The functions that make quantised tensors are
+marked as going to be removed from PyTorch; this is the one place that calls them.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from genrec.errors import InputError, MissingDependencyError
+from genrec.kernels.packed_linear import PackedLinear
+
+__all__ = ["QuantisedLinear"]
+
+LARGEST = 127  # of an int8, the same on both sides of zero
+
+
+class QuantisedLinear(PackedLinear):
+    """As `PackedLinear`, a few percent beside it and in less time; on a CPU alone.
+
+    A weight is an int8 times the scale of its output. The inputs of a call share a scale and a zero
+    point, so that a row may come out a little otherwise in other company.
+
+    Args:
+        weight: float32 [out, in].
+        bias: float32 [out]; None adds nothing.
+        pack: changes nothing: int8 weights are packed always.
+
+    Raises:
+        InputError: weights that are not on a CPU.
+        MissingDependencyError: this PyTorch has no int8 products.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None, *, pack: bool = True) -> None:
+        if weight.device.type != "cpu":
+            raise InputError(
+                f"int8 products run on cpu, not {weight.device.type}; move the model, or leave "
+                "int8 out"
+            )
+        super().__init__(weight[:0], None if bias is None else bias[:0], pack=pack)
+        self._packed = _prepack(weight.detach(), None if bias is None else bias.detach())
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """See `PackedLinear`."""
+        product: Tensor = torch.ops.quantized.linear_dynamic(rows, self._packed)
+        return product
+
+    def relu(self, rows: Tensor) -> Tensor:
+        """See `PackedLinear.relu`."""
+        product: Tensor = torch.ops.quantized.linear_relu_dynamic(rows, self._packed)
+        return product
+
+    def gelu(self, rows: Tensor) -> Tensor:
+        """See `PackedLinear.gelu`."""
+        return F.gelu(self(rows), approximate="tanh")
+
+    def plus(self, rows: Tensor, other: Tensor) -> Tensor:
+        """See `PackedLinear.plus`."""
+        return self(rows).add_(other)
+
+
+def _prepack(weight: Tensor, bias: Tensor | None) -> torch.ScriptObject:
+    """The weights as FBGEMM reads them."""
+    scale = weight.abs().amax(1).clamp(min=torch.finfo(torch.float32).tiny).double() / LARGEST
+    zero = torch.zeros(len(weight), dtype=torch.int64)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="torch.quantize_per_tensor")
+            rounded = torch.quantize_per_channel(weight, scale, zero, 0, torch.qint8)
+        packed: torch.ScriptObject = torch.ops.quantized.linear_prepack(rounded, bias)
+    except (AttributeError, RuntimeError) as error:
+        raise MissingDependencyError(
+            f"PyTorch {torch.__version__} has no int8 products here "
+            f"({str(error).splitlines()[0]}); leave int8 out"
+        ) from error
+    return packed
