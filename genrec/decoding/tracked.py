@@ -22,7 +22,9 @@ class TrackedItems:
     def __init__(self, index: PrefixIndex, items: Tensor) -> None:
         self._index = index
         self._is_item = items != NO_ITEM
-        self._path = index.path_of(items.clamp(min=0)).clamp_(min=0)  # [B, C, L]
+        # Item 0 may have left the catalogue; what has a leaf has a path.
+        some = torch.where(self._is_item, items, index.leaf_item[0])
+        self._path = index.path_of(some).clamp_(min=0)  # [B, C, L]
         self._log_prob = torch.zeros(items.shape, device=items.device)
 
     @property

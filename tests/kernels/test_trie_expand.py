@@ -19,6 +19,7 @@ from torch import Tensor
 from genrec.errors import InputError
 from genrec.kernels import Backend, trie_expand
 from genrec.kernels.trie_expand.reference import trie_expand_reference
+from genrec.kernels.trie_expand.torch_kernel import MOST_COPIED
 from genrec.kernels.trie_expand.triton_kernel import BLOCK_SIZES
 from tests.kernels.conftest import CompileKernel, RunKernel
 
@@ -139,6 +140,17 @@ def check_log_probs(expand: Expand, arguments: Arguments) -> None:
     torch.testing.assert_close(
         found, expected, rtol=0, atol=ABSOLUTE_TOLERANCE + RELATIVE_TOLERANCE * float(largest)
     )
+
+
+@pytest.mark.parametrize(
+    ("layout", "width"),
+    [("padded", BLOCK_D), ("padded", BLOCK_D + 1), ("ragged", 4 * BLOCK_D), ("loose", 4 * BLOCK_D)],
+    ids=["most that is copied", "one column more", "many, ragged", "many, loose"],
+)
+def test_few_and_many_edges_are_scored_alike(layout: str, width: int) -> None:
+    most = MOST_COPIED // BLOCK_D // 4
+    case = Case(seed=1, num_rows=4, num_nodes=most, width=width, most=most, layout=layout)
+    check_log_probs(partial(trie_expand, backend=Backend.TORCH), case.arguments())
 
 
 def check_gradients(gradients: Gradients, arguments: Arguments) -> None:
