@@ -151,7 +151,9 @@ class Trial:
 
     def products(self) -> AbstractContextManager[None]:
         """In which the training runs."""
-        return torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bf16")
+        # Without the cache, which would keep the first step's weights to the end.
+        is_bf16 = self.precision == "bf16"
+        return torch.autocast("cpu", torch.bfloat16, enabled=is_bf16, cache_enabled=False)
 
 
 def fit_method(subject: Subject, method: str, trial: Trial) -> Fitted:
