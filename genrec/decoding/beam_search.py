@@ -98,11 +98,8 @@ def beam_search(
         edges = index.expand(level, nodes.flatten(), alive)
         log_probs = decoder.score_children(level, edges)
         extended = edges.spread(scores.flatten()) + log_probs
-        if not edges.is_full:
-            extended = extended.masked_fill_(~edges.is_child, -torch.inf)
         permits = None if eligibility is None else eligibility.permits(level, edges, rows)
-        if permits is not None:
-            extended = extended.masked_fill_(~permits, -torch.inf)
+        _close(extended, edges, permits)
         if going_along is not None:
             going_along.score(level, edges, log_probs, beams)
             extended = going_along.hide(level, edges, extended, beams)
@@ -134,6 +131,14 @@ def beam_recall(found: Tensor, exact: Tensor, k: int) -> Tensor:
     there = exact != NO_ITEM
     hits = (exact[:, :, None] == found[:, None]).any(-1) & there  # [B, k]
     return hits.sum(1) / there.sum(1).clamp(min=1)
+
+
+def _close(scores: Tensor, edges: Edges, permits: Tensor | None) -> None:
+    """Sets `scores` [E] to -inf in padding and where `permits`, bool [E], is False."""
+    if not edges.is_full:
+        scores.masked_fill_(~edges.is_child, -torch.inf)
+    if permits is not None:
+        scores.masked_fill_(~permits, -torch.inf)
 
 
 def _parents(scores: Tensor, edges: Edges, chosen: Tensor, beams: int) -> Tensor:
