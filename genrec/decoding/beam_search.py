@@ -91,15 +91,13 @@ def beam_search(
     going_along = None if followed is None else FollowedItems(index, followed.to(index.device))
     beams = 1
     for level, width in enumerate(widths):
-        if deadline is not None and time.perf_counter() > deadline:
-            raise DeadlineExceededError(f"beam search stopped before level {level}")
+        _look_at_the_clock(level, deadline)
         rows = nodes.shape[1]  # of a request: the beams, and what goes along behind them
         alive = (scores > -torch.inf).flatten() if level else None
         edges = index.expand(level, nodes.flatten(), alive)
         log_probs = decoder.score_children(level, edges)
         extended = edges.spread(scores.flatten()) + log_probs
-        permits = None if eligibility is None else eligibility.permits(level, edges, rows)
-        _close(extended, edges, permits)
+        _close(extended, level, edges, rows, eligibility)
         if going_along is not None:
             going_along.score(level, edges, log_probs, beams)
             extended = going_along.hide(level, edges, extended, beams)
@@ -133,10 +131,18 @@ def beam_recall(found: Tensor, exact: Tensor, k: int) -> Tensor:
     return hits.sum(1) / there.sum(1).clamp(min=1)
 
 
-def _close(scores: Tensor, edges: Edges, permits: Tensor | None) -> None:
-    """Sets `scores` [E] to -inf in padding and where `permits`, bool [E], is False."""
+def _look_at_the_clock(level: int, deadline: float | None) -> None:
+    if deadline is not None and time.perf_counter() > deadline:
+        raise DeadlineExceededError(f"beam search stopped before level {level}")
+
+
+def _close(
+    scores: Tensor, level: int, edges: Edges, rows: int, eligibility: Eligibility | None
+) -> None:
+    """Sets `scores` [E] to -inf in padding and where nothing is permitted."""
     if not edges.is_full:
         scores.masked_fill_(~edges.is_child, -torch.inf)
+    permits = None if eligibility is None else eligibility.permits(level, edges, rows)
     if permits is not None:
         scores.masked_fill_(~permits, -torch.inf)
 
