@@ -91,18 +91,13 @@ def beam_search(
     along = None if tracked is None else TrackedItems(index, tracked.to(index.device))
     beams = 1
     for level, width in enumerate(widths):
-        if deadline is not None and time.perf_counter() > deadline:
-            raise DeadlineExceededError(f"beam search stopped before level {level}")
+        _look_at_the_clock(level, deadline)
         rows = nodes.shape[1]  # of a request: the beams, and what goes along behind them
         alive = (scores > -torch.inf).flatten() if level else None
         edges = index.expand(level, nodes.flatten(), alive)
         log_probs = decoder.score_children(level, edges)
         extended = edges.spread(scores.flatten()) + log_probs
-        if not edges.is_full:
-            extended = extended.masked_fill_(~edges.is_child, -torch.inf)
-        permits = None if eligibility is None else eligibility.permits(level, edges, rows)
-        if permits is not None:
-            extended = extended.masked_fill_(~permits, -torch.inf)
+        _close(extended, level, edges, rows, eligibility)
         if along is not None:
             along.score(level, edges, log_probs, beams)
             extended = along.hide(level, edges, extended, beams)
@@ -134,6 +129,22 @@ def beam_recall(found: Tensor, exact: Tensor, k: int) -> Tensor:
     there = exact != NO_ITEM
     hits = (exact[:, :, None] == found[:, None]).any(-1) & there  # [B, k]
     return hits.sum(1) / there.sum(1).clamp(min=1)
+
+
+def _look_at_the_clock(level: int, deadline: float | None) -> None:
+    if deadline is not None and time.perf_counter() > deadline:
+        raise DeadlineExceededError(f"beam search stopped before level {level}")
+
+
+def _close(
+    scores: Tensor, level: int, edges: Edges, rows: int, eligibility: Eligibility | None
+) -> None:
+    """Sets `scores` [E] to -inf in padding and where nothing is permitted."""
+    if not edges.is_full:
+        scores.masked_fill_(~edges.is_child, -torch.inf)
+    permits = None if eligibility is None else eligibility.permits(level, edges, rows)
+    if permits is not None:
+        scores.masked_fill_(~permits, -torch.inf)
 
 
 def _parents(scores: Tensor, edges: Edges, chosen: Tensor, beams: int) -> Tensor:
