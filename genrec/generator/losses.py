@@ -1,4 +1,7 @@
-"""What both heads are trained on: a softmax over all items, and over a node's children."""
+"""What both heads are trained on: a softmax over all items, and over a node's children.
+
+In float32, whatever the rest of a step is computed in.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,10 @@ def full_softmax_loss(queries: Tensor, items: Tensor, target: Tensor) -> Tensor:
         items: float [N, D].
         target: int64 [R].
     """
-    loss: Tensor = _FullSoftmaxLoss.apply(queries, items, target)  # type: ignore[no-untyped-call]
+    with torch.autocast(queries.device.type, enabled=False):
+        loss: Tensor = _FullSoftmaxLoss.apply(  # type: ignore[no-untyped-call]
+            queries.float(), items.float(), target
+        )
     return loss
 
 
@@ -70,4 +76,5 @@ def child_log_probs(queries: Tensor, nodes: Tensor, edges: Edges) -> Tensor:
         nodes: float [nodes, D]: vectors of the level that the edges lead to.
         edges: rows are rows of `queries`; for padding -inf is given.
     """
-    return trie_expand(queries.float(), nodes.float(), edges.child, edges.start, edges.degree)
+    with torch.autocast(queries.device.type, enabled=False):
+        return trie_expand(queries.float(), nodes.float(), edges.child, edges.start, edges.degree)

@@ -26,7 +26,7 @@ INITIAL_SCALE = 1 / 0.07
 
 @dataclass
 class GeneratorOutput(ModelOutput):
-    """The losses of one batch, each a mean over its targets."""
+    """The losses of one batch, each a mean over its targets; 0 where it has none."""
 
     loss: Tensor | None = None
     """What is minimised: the two beneath, added."""
@@ -204,7 +204,8 @@ class GenerativeRecommender(PreTrainedModel):
         opened = self.decode_paths(tables, empty, empty, past[:1, :1], opening[:, None])
         wanted = torch.cat([target[asked], opening])  # [R]
         queries = self.queries(torch.cat([decoded, opened[:, 0]]))  # [R, L, D]
-        generative_loss = -self.path_log_probs(tables, queries, wanted).sum(-1).mean()
+        log_probs = self.path_log_probs(tables, queries, wanted).sum(-1)  # [R]
+        generative_loss = -log_probs.sum() / max(wanted.numel(), 1)
         dense_queries = self.dense_queries(torch.cat([states[asked], empty[:, 0]]))
         dense_loss = full_softmax_loss(dense_queries, tables.directions, wanted)
         return GeneratorOutput(
