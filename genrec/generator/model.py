@@ -103,6 +103,9 @@ class GenerativeRecommender(PreTrainedModel):
             self._index = PrefixIndex(self.codes.cpu().numpy())
         return self._index.to(self.device)
 
+    def get_input_embeddings(self) -> None:
+        """None: items are a sum of parts, and FSDP must not shard one of them on its own."""
+
     def use_index(self, index: PrefixIndex) -> None:
         """Takes the prefixes of the model's codes as they were saved, instead of sorting anew.
 
