@@ -29,18 +29,20 @@ from genrec.interactions import (
     split_histories,
 )
 from genrec.semantic_ids import SEMANTIC_IDS_KIND, SemanticIds
-from genrec.training import FitResult, discard_checkpoint
+from genrec.training import FitResult, Precision, chosen_precision, discard_checkpoint
 from genrec.training.processes import processes
 
 from .common import (
     EpochsOption,
     ForceOption,
+    PrecisionOption,
     RefitOption,
     RunOption,
     SeedOption,
     SplitOption,
     home_of,
     nothing_to_do,
+    throughput,
 )
 
 VALIDATION_QUESTIONS = 3000
@@ -55,6 +57,7 @@ def train(
     seed: SeedOption = 0,
     split: SplitOption = Protocol.LEAVE_LAST_OUT,
     refit: RefitOption = False,
+    precision: PrecisionOption = None,
     force: ForceOption = False,
 ) -> None:
     home = home_of(run, refit)
@@ -68,6 +71,7 @@ def train(
     settings = with_epochs(
         GeneratorTraining(), epochs or (epochs_chosen(run) if refit else None), seed
     )
+    settings = with_precision(settings, chosen_precision(precision))
     config = {"generator": asdict(settings), "split": str(split), "refit": refit}
     if nothing_to_do(
         out, work_dir, kind=GENERATOR_KIND, config=config, seed=seed, parents=parents, force=force
@@ -116,6 +120,11 @@ def with_epochs(settings: GeneratorTraining, epochs: int | None, seed: int) -> G
     return replace(settings, training=replace(settings.training, num_epochs=epochs, seed=seed))
 
 
+def with_precision(settings: GeneratorTraining, precision: Precision) -> GeneratorTraining:
+    """The same settings, computed in this precision."""
+    return replace(settings, training=replace(settings.training, precision=precision))
+
+
 def epochs_chosen(run: Path) -> int:
     """The epochs that validation chose for RUN/generator."""
     return load_fit_result(run / "generator").best_epoch
@@ -135,7 +144,7 @@ def summary(model: GenerativeRecommender, result: FitResult) -> str:
     parameters = sum(parameter.numel() for parameter in model.parameters())
     text = (
         f"{parameters:,} parameters, best after {result.best_epoch} of {len(result.curve)} "
-        f"epochs, {result.train_seconds:.0f} s"
+        f"epochs, {result.train_seconds:.0f} s, {throughput(result)}"
     )
     metrics = ", ".join(
         f"{name} {value:.4f}" for name, value in result.best_metrics.items() if " " in name

@@ -15,6 +15,7 @@ from genrec.errors import InputError
 from genrec.generator.batches import WindowBatches
 from genrec.generator.config import GeneratorConfig
 from genrec.generator.items import unit_content
+from genrec.generator.losses import ItemSampler, default_dense_samples
 from genrec.generator.model import GenerativeRecommender, make_model
 from genrec.generator.source import GeneratorSource, Mode, mix
 from genrec.interactions import (
@@ -48,6 +49,9 @@ class GeneratorTraining:
     """Share of hidden values left out while training."""
     item_dropout: float = 0.3
     """Share of items whose own embedding is left out in a step."""
+    dense_samples: int | None = None
+    """Items drawn for the dense head's softmax in a step; 0 takes all, and None all up to 100,000
+    and a sample above."""
     tokens: int = 2048
     """Events a batch, padding included."""
     training: TrainingConfig = field(
@@ -77,6 +81,11 @@ class GeneratorTraining:
             decoder_layers=self.decoder_layers,
             dropout=self.dropout,
             item_dropout=self.item_dropout,
+            dense_samples=(
+                default_dense_samples(num_items)
+                if self.dense_samples is None
+                else self.dense_samples
+            ),
         )
 
 
@@ -113,7 +122,7 @@ def fit_generator(
             "give it longer histories"
         )
     torch.manual_seed(config.training.seed)
-    known = np.bincount(train.item_index, minlength=len(codes)) > 0
+    counts = np.bincount(train.item_index, minlength=len(codes))
     centre = torch.from_numpy(content.mean(axis=0))
     shape = config.shape(len(codes), codebook_sizes, content.shape[1])
     model = make_model(
@@ -121,8 +130,9 @@ def fit_generator(
         codes=codes.astype(np.int32),
         content=unit_content(torch.tensor(content), centre),
         content_centre=centre,
-        known=known,
+        known=counts > 0,
     )
+    model.sampler = ItemSampler(torch.from_numpy(counts))
     batches = WindowBatches(
         train, history=config.history, tokens=config.tokens, seed=config.training.seed
     )

@@ -167,6 +167,6 @@ def _restore_random_states(states: Weights) -> None:
     """Each process's own; one that the checkpoint does not know of keeps the state that it has."""
     own = processes().process_index
     if own < len(states["cpu"]):
-        torch.set_rng_state(states["cpu"][own])
+        torch.set_rng_state(states["cpu"][own].clone())  # a view is read from its storage's begin
     if own < len(states.get("cuda", ())) and torch.cuda.is_available():
-        torch.cuda.set_rng_state(states["cuda"][own])
+        torch.cuda.set_rng_state(states["cuda"][own].clone())

@@ -6,6 +6,7 @@ import copy
 import logging
 import math
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -116,7 +117,9 @@ class _Run:
             lr=config.learning_rate,
             fused=True,
         )
-        self.wrapped, self.optimizer = self.accelerator.prepare(self.trained, optimizer)
+        with warnings.catch_warnings():  # torch 2.11 knows no other way to leave buffers alone
+            warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
+            self.wrapped, self.optimizer = self.accelerator.prepare(self.trained, optimizer)
         set_seed(config.seed + self.accelerator.process_index)
         self._continue()
         self.last_save = self.last_tick = time.monotonic()

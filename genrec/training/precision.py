@@ -1,4 +1,4 @@
-"""What a step is computed in: asked for, or as `accelerate launch` says, where the device has it."""
+"""What a step is computed in: as asked, or as `accelerate launch` says; never what is emulated."""
 
 from __future__ import annotations
 

@@ -68,15 +68,16 @@ def from_main(compute: Callable[[], Tensors]) -> Tensors:
 
 
 def as_main_drew(drawn: Tensor) -> Tensor:
-    """bool, as `drawn`: what the main process drew, on all of them, which must all call this.
+    """As `drawn`: what the main process drew, on all of them, which must all call this.
 
     For what is drawn once for all, such as which items a training step leaves out.
     """
     if processes().num_processes == 1:
         return drawn
-    sent = drawn.to(torch.uint8)  # not every backend can send bool
+    # Not every backend can send bool.
+    sent = drawn.to(torch.uint8) if drawn.dtype == torch.bool else drawn.contiguous()
     torch.distributed.broadcast(sent, src=0)
-    return sent.bool()
+    return sent.to(drawn.dtype)
 
 
 def summed(values: list[float]) -> list[float]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import (
+    OptimizerStateType,
     StateDictOptions,
     get_model_state_dict,
     get_optimizer_state_dict,
@@ -39,7 +41,7 @@ def whole_weights(model: nn.Module) -> Weights:
     others get nothing.
     """
     if is_sharded(model):
-        gathered = get_model_state_dict(model, options=_whole())
+        gathered = cast(Weights, get_model_state_dict(model, options=_whole()))
         return {name: tensor.clone() for name, tensor in gathered.items()}
     return {
         name: tensor.detach().to("cpu", copy=True).contiguous()
@@ -60,10 +62,10 @@ def whole_moments(model: nn.Module, optimizer: Optimizer) -> Weights:
 
     Of a sharded model they are gathered as in `whole_weights`.
     """
+    state: dict[str, dict[str, Any]]
     if is_sharded(model):
-        state = get_optimizer_state_dict(model, _inner(optimizer), options=_whole()).get(
-            "state", {}
-        )
+        found = get_optimizer_state_dict(model, _inner(optimizer), options=_whole())
+        state = cast(dict[str, dict[str, Any]], found.get("state", {}))
     else:
         names = _trained_names(model, optimizer)
         state = {names[i]: each for i, each in optimizer.state_dict()["state"].items()}
@@ -85,7 +87,7 @@ def load_whole_moments(
     if is_sharded(model):
         inner = _inner(optimizer)
         groups = get_optimizer_state_dict(model, inner, options=_whole())["param_groups"]
-        whole = {"state": state, "param_groups": groups}
+        whole = cast(OptimizerStateType, {"state": state, "param_groups": groups})
         set_optimizer_state_dict(model, inner, whole, options=_whole())
         return
     numbers = {name: i for i, name in enumerate(_trained_names(model, optimizer))}

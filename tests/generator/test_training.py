@@ -30,8 +30,9 @@ KILL_SEED = 7
 
 
 def launched(config: Path) -> list[str]:
-    """`accelerate launch` with a configuration; further arguments override it."""
-    return [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config)]
+    """`accelerate launch` with a configuration, on a port of its own."""
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--main_process_port", "0"]
+    return [*launch, "--config_file", str(config)]
 
 
 def arguments(folder: Path, **options: Any) -> list[str]:
@@ -45,13 +46,15 @@ def environment() -> dict[str, str]:
 
 def train(command: list[str], folder: Path, **options: Any) -> tuple[list[float], int]:
     """The losses of the epochs and the number of processes."""
-    subprocess.run(
+    finished = subprocess.run(
         [*command, *arguments(folder, **options)],
         env=environment(),
-        check=True,
+        check=False,
         timeout=240,
         capture_output=True,
+        text=True,
     )
+    assert finished.returncode == 0, finished.stderr
     found = json.loads((folder / "curve.json").read_text())
     return [entry["loss"] for entry in found["curve"]], found["processes"]
 
@@ -126,7 +129,9 @@ def test_what_two_processes_began_any_number_ends(tmp_path: Path, resumed_by: in
 @pytest.mark.slow
 def test_a_sharded_model_is_trained_saved_and_resumed_as_a_whole_one(tmp_path: Path) -> None:
     """FSDP through accelerate's own code, on two CPU processes."""
-    fsdp = [*launched(FSDP), "--use_cpu"]
+    on_cpu = FSDP.read_text().replace("use_cpu: false", "use_cpu: true")
+    (tmp_path / "fsdp.yaml").write_text(on_cpu.replace("gpu_ids: all\n", ""))
+    fsdp = launched(tmp_path / "fsdp.yaml")
     options = {"num_epochs": 3, "validates": True}
     one, _ = train(ALONE, tmp_path / "one", **options)
     many = {**options, "as_fsdp": True, "checkpoint_seconds": 0.5}
@@ -180,12 +185,13 @@ def kill_at_some_batch(
         [*command, *arguments(folder, **options)],
         env=environment(),
         stderr=subprocess.DEVNULL,
-        start_new_session=True,
     )
     until = time.monotonic() + seconds
     while time.monotonic() < until and position(folder) < (0, after_batches):
         time.sleep(0.05)
-    os.killpg(begun.pid, signal.SIGKILL)
+    workers = Path(f"/proc/{begun.pid}/task/{begun.pid}/children").read_text().split()
+    for pid in (*map(int, workers), begun.pid):
+        os.kill(pid, signal.SIGKILL)
     begun.wait()
     assert position(folder) >= (0, after_batches)
     assert not (folder / "curve.json").exists()

@@ -261,4 +261,4 @@ def test_a_precision_of_accelerate_that_is_not_trained_in_is_refused(
 @pytest.mark.parametrize("field", ["num_epochs", "learning_rate", "accumulation_steps", "patience"])
 def test_settings_that_cannot_be_are_refused(field: str) -> None:
     with pytest.raises(ValueError, match=f"{field} must be above 0, got 0"):
-        TrainingConfig(**{field: 0})
+        TrainingConfig(**{field: 0})  # type: ignore[arg-type]
