@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from genrec import artifacts, console
 from genrec.embeddings import EMBEDDINGS_KIND, ItemEmbeddings
@@ -22,10 +26,12 @@ from genrec.generator import (
 )
 from genrec.interactions import (
     DATA_KIND,
+    EventLog,
+    Histories,
+    HistoryShards,
     InteractionDataset,
     Protocol,
     Repeats,
-    Split,
     split_histories,
 )
 from genrec.semantic_ids import SEMANTIC_IDS_KIND, SemanticIds
@@ -47,6 +53,11 @@ from .common import (
 
 VALIDATION_QUESTIONS = 3000
 
+StreamOption = Annotated[
+    bool,
+    typer.Option(help="Read the log from disk while training, for one that is larger than memory."),
+]
+
 app = console.program(__doc__)
 
 
@@ -58,6 +69,7 @@ def train(
     split: SplitOption = Protocol.LEAVE_LAST_OUT,
     refit: RefitOption = False,
     precision: PrecisionOption = None,
+    stream: StreamOption = False,
     force: ForceOption = False,
 ) -> None:
     home = home_of(run, refit)
@@ -72,17 +84,19 @@ def train(
         GeneratorTraining(), epochs or (epochs_chosen(run) if refit else None), seed
     )
     settings = with_precision(settings, chosen_precision(precision))
-    config = {"generator": asdict(settings), "split": str(split), "refit": refit}
+    config = {"generator": asdict(settings), "split": str(split), "refit": refit, "stream": stream}
     if nothing_to_do(
         out, work_dir, kind=GENERATOR_KIND, config=config, seed=seed, parents=parents, force=force
     ):
         return
-    dataset = InteractionDataset.load(run / "data")
+    histories, task = (
+        streamed_data(run / "data", split, work_dir / "shards", refit=refit, seed=seed)
+        if stream
+        else loaded_data(run / "data", split, refit=refit, seed=seed)
+    )
     ids = SemanticIds.load(run / "semantic_ids")
-    parts = split_histories(dataset.histories, split)
-    task = validation_task(dataset, parts, seed)
     model, result = fit_generator(
-        dataset.histories if refit else parts.train,
+        histories,
         ids.codes,
         ids.codebook_sizes,
         ItemEmbeddings.load(run / "embeddings").vectors,
@@ -98,9 +112,10 @@ def train(
             run / "generator"
         ).config.combination_weight
     else:
-        choose_combination_weight(model, task.questions, mask_seen=dataset.repeats is Repeats.MASK)
+        choose_combination_weight(model, task.questions, mask_seen=task.repeats is Repeats.MASK)
     save_generator(out, model, result, config=config, seed=seed, parents=parents)
     discard_checkpoint(work_dir)
+    shutil.rmtree(work_dir / "shards", ignore_errors=True)
     console.say(f"{out}: {summary(model, result)}")
 
 
@@ -130,13 +145,28 @@ def epochs_chosen(run: Path) -> int:
     return load_fit_result(run / "generator").best_epoch
 
 
-def validation_task(dataset: InteractionDataset, parts: Split, seed: int) -> EvaluationTask:
-    """A sample of the validation questions, under the data's own rules."""
-    return EvaluationTask(
-        questions=parts.validation.sample(VALIDATION_QUESTIONS, seed),
-        num_items=dataset.num_items,
-        repeats=dataset.repeats,
-    )
+def loaded_data(
+    data: Path, split: Protocol, *, refit: bool, seed: int
+) -> tuple[Histories, EvaluationTask]:
+    """What is learnt from, all in memory, and a sample of the validation questions."""
+    dataset = InteractionDataset.load(data)
+    parts = split_histories(dataset.histories, split)
+    questions = parts.validation.sample(VALIDATION_QUESTIONS, seed)
+    task = EvaluationTask(questions=questions, num_items=dataset.num_items, repeats=dataset.repeats)
+    return dataset.histories if refit else parts.train, task
+
+
+def streamed_data(
+    data: Path, split: Protocol, folder: Path, *, refit: bool, seed: int
+) -> tuple[HistoryShards, EvaluationTask]:
+    """The same, the histories as shards in a folder; the main process writes them."""
+    log = EventLog(data)
+    shards = HistoryShards(folder)
+    if processes().is_main_process:
+        log.write_shards(shards.folder, None if refit else split)
+    processes().wait_for_everyone()
+    questions = log.validation_sample(VALIDATION_QUESTIONS, seed)
+    return shards, EvaluationTask(questions=questions, num_items=log.num_items, repeats=log.repeats)
 
 
 def summary(model: GenerativeRecommender, result: FitResult) -> str:

@@ -12,7 +12,16 @@ from torch import Tensor
 from genrec.interactions import NO_ITEM, Histories
 from genrec.training import Batch, BatchSize
 
-__all__ = ["WindowBatches", "cut_to_window", "window_start", "windows_of"]
+__all__ = [
+    "BATCHES_SORTED_TOGETHER",
+    "PaddedBatches",
+    "WindowBatches",
+    "cut_to_window",
+    "padded_batch",
+    "sorted_batches",
+    "window_start",
+    "windows_of",
+]
 
 IntArray = npt.NDArray[np.int64]
 BATCHES_SORTED_TOGETHER = 32
@@ -50,28 +59,8 @@ def cut_to_window(item_index: Tensor, history: int) -> Tensor:
     return window.masked_fill(~inside, NO_ITEM)
 
 
-class WindowBatches:
-    """Keeps the `Batches` protocol of the training loop.
-
-    Args:
-        histories: what may be learnt from.
-        history: T, the longest window.
-        tokens: inputs a batch at most, padding included.
-        seed: of the order.
-    """
-
-    def __init__(self, histories: Histories, *, history: int, tokens: int, seed: int) -> None:
-        self.items = histories.item_index
-        self.tokens, self.seed = max(tokens, history), seed
-        self.windows = windows_of(histories.offsets, history)
-        self._length = len(self._plan(0))
-
-    def __len__(self) -> int:
-        return self._length
-
-    def epoch(self, epoch: int) -> Iterator[Batch]:
-        """Batches of `item_index` and `target`, int64 [B, T], and `opening`, int64 [F]."""
-        return (self._batch(self.windows[rows]) for rows in self._plan(epoch))
+class PaddedBatches:
+    """What batches of windows have in common, wherever the windows come from."""
 
     def size_of(self, batch: Batch) -> BatchSize:
         """Targets, openings among them; events read; and places of the padded rectangle."""
@@ -98,6 +87,30 @@ class WindowBatches:
             "opening": batch["opening"][index::parts],
         }
 
+
+class WindowBatches(PaddedBatches):
+    """Keeps the `Batches` protocol of the training loop.
+
+    Args:
+        histories: what may be learnt from.
+        history: T, the longest window.
+        tokens: inputs a batch at most, padding included.
+        seed: of the order.
+    """
+
+    def __init__(self, histories: Histories, *, history: int, tokens: int, seed: int) -> None:
+        self.items = histories.item_index
+        self.tokens, self.seed = max(tokens, history), seed
+        self.windows = windows_of(histories.offsets, history)
+        self._length = len(self._plan(0))
+
+    def __len__(self) -> int:
+        return self._length
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        """Batches of `item_index` and `target`, int64 [B, T], and `opening`, int64 [F]."""
+        return (padded_batch(self.items, self.windows[rows]) for rows in self._plan(epoch))
+
     def _plan(self, epoch: int) -> list[IntArray]:
         """Which windows go together: drawn at random, sorted by length within large groups."""
         random = np.random.default_rng((self.seed, epoch))
@@ -107,24 +120,41 @@ class WindowBatches:
         group = max(int(self.tokens / mean), 1) * BATCHES_SORTED_TOGETHER
         plan = []
         for start in range(0, order.size, group):
-            rows = order[start : start + group]
-            rows = rows[np.argsort(lengths[rows], kind="stable")]
-            plan += _cut(rows, lengths[rows], self.tokens)
+            plan += sorted_batches(order[start : start + group], lengths, self.tokens)
         return [plan[i] for i in random.permutation(len(plan))]
 
-    def _batch(self, windows: IntArray) -> Batch:
-        start, stop, first_asked = windows.T
-        columns = np.arange(int((stop - start).max()))
-        rows = start[:, None] + columns  # [B, T]
-        opening = self.items[start[::WINDOWS_PER_OPENING]]  # [F]
-        inside = rows < stop[:, None]
-        rows = np.minimum(rows, self.items.size - 2)
-        asked = inside & (rows >= first_asked[:, None])
-        return {
-            "item_index": torch.from_numpy(np.where(inside, self.items[rows], NO_ITEM)),
-            "target": torch.from_numpy(np.where(asked, self.items[rows + 1], NO_ITEM)),
-            "opening": torch.from_numpy(opening),
-        }
+
+def sorted_batches(rows: IntArray, lengths: IntArray, tokens: int) -> list[IntArray]:
+    """Which windows go together: `rows` sorted by length and cut into batches.
+
+    Args:
+        rows: int64 [n]: windows, in the order that breaks ties.
+        lengths: int64 [W]: inputs of every window.
+        tokens: inputs a batch at most, padding included.
+    """
+    rows = rows[np.argsort(lengths[rows], kind="stable")]
+    return _cut(rows, lengths[rows], tokens)
+
+
+def padded_batch(items: IntArray, windows: IntArray) -> Batch:
+    """`item_index` and `target`, int64 [B, T], and `opening`, int64 [F], of some windows.
+
+    Args:
+        items: int64 [E]: the flat events that the windows point into.
+        windows: int64 [B, 3], as `windows_of` gives them.
+    """
+    start, stop, first_asked = windows.T
+    columns = np.arange(int((stop - start).max()))
+    rows = start[:, None] + columns  # [B, T]
+    opening = items[start[::WINDOWS_PER_OPENING]]  # [F]
+    inside = rows < stop[:, None]
+    rows = np.minimum(rows, items.size - 2)
+    asked = inside & (rows >= first_asked[:, None])
+    return {
+        "item_index": torch.from_numpy(np.where(inside, items[rows], NO_ITEM)),
+        "target": torch.from_numpy(np.where(asked, items[rows + 1], NO_ITEM)),
+        "opening": torch.from_numpy(opening),
+    }
 
 
 def windows_of(offsets: IntArray, history: int) -> IntArray:

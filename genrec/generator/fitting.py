@@ -18,9 +18,11 @@ from genrec.generator.items import unit_content
 from genrec.generator.losses import ItemSampler, default_dense_samples
 from genrec.generator.model import GenerativeRecommender, make_model
 from genrec.generator.source import GeneratorSource, Mode, mix
+from genrec.generator.streaming import StreamedWindowBatches
 from genrec.interactions import (
     EvaluationSet,
     Histories,
+    HistoryShards,
     Recommendations,
     RequestBatch,
 )
@@ -90,7 +92,7 @@ class GeneratorTraining:
 
 
 def fit_generator(
-    train: Histories,
+    train: Histories | HistoryShards,
     codes: npt.NDArray[np.uint16],
     codebook_sizes: tuple[int, ...],
     content: npt.NDArray[np.float32],
@@ -103,7 +105,7 @@ def fit_generator(
     """A generator with the weights of its best epoch.
 
     Args:
-        train: what may be learnt from.
+        train: what may be learnt from; shards are streamed, and never in memory as a whole.
         codes: uint16 [N, L], unique rows.
         codebook_sizes: K of each level.
         content: float32 [N, Dc]: content embeddings; they are centred and brought to unit length.
@@ -116,13 +118,18 @@ def fit_generator(
     Raises:
         InputError: nobody has two events to learn from.
     """
-    if not (train.lengths >= 2).any():
+    batches = _batches(train, config)
+    if not len(batches):
         raise InputError(
             "a generator learns from people with at least 2 training events, there are none; "
             "give it longer histories"
         )
     torch.manual_seed(config.training.seed)
-    counts = np.bincount(train.item_index, minlength=len(codes))
+    counts = (
+        train.counts(len(codes))
+        if isinstance(train, HistoryShards)
+        else np.bincount(train.item_index, minlength=len(codes))
+    )
     centre = torch.from_numpy(content.mean(axis=0))
     shape = config.shape(len(codes), codebook_sizes, content.shape[1])
     model = make_model(
@@ -133,9 +140,6 @@ def fit_generator(
         known=counts > 0,
     )
     model.sampler = ItemSampler(torch.from_numpy(counts))
-    batches = WindowBatches(
-        train, history=config.history, tokens=config.tokens, seed=config.training.seed
-    )
     result = fit(
         model,
         batches,
@@ -148,6 +152,15 @@ def fit_generator(
     )
     model.train(False)
     return model, result
+
+
+def _batches(
+    train: Histories | HistoryShards, config: GeneratorTraining
+) -> WindowBatches | StreamedWindowBatches:
+    history, tokens, seed = config.history, config.tokens, config.training.seed
+    if isinstance(train, HistoryShards):
+        return StreamedWindowBatches(train, history=history, tokens=tokens, seed=seed)
+    return WindowBatches(train, history=history, tokens=tokens, seed=seed)
 
 
 def _validate(model: GenerativeRecommender, judge: Judge) -> dict[str, float]:

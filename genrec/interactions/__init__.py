@@ -21,6 +21,7 @@ from genrec.interactions.requests import (
     answer_in_parts,
     select_top_k,
 )
+from genrec.interactions.shards import EventLog, HistoryShards
 from genrec.interactions.splits import EvaluationSet, Protocol, Split, split_histories
 from genrec.interactions.times import TimeUnit
 from genrec.interactions.validation import CheckedLog, check_log
@@ -36,7 +37,9 @@ __all__ = [
     "CheckedLog",
     "ColumnMapping",
     "EvaluationSet",
+    "EventLog",
     "Histories",
+    "HistoryShards",
     "ImportSummary",
     "InteractionDataset",
     "Protocol",

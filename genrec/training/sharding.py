@@ -86,7 +86,11 @@ def load_whole_moments(
         state.setdefault(parameter, {})[name] = tensor
     if is_sharded(model):
         inner = _inner(optimizer)
-        groups = get_optimizer_state_dict(model, inner, options=_whole())["param_groups"]
+        names = {parameter: name for name, parameter in model.named_parameters()}
+        groups = [
+            {**group, "params": [names[each] for each in group["params"]]}
+            for group in inner.param_groups
+        ]
         whole = cast(OptimizerStateType, {"state": state, "param_groups": groups})
         set_optimizer_state_dict(model, inner, whole, options=_whole())
         return

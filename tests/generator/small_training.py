@@ -36,6 +36,7 @@ def main() -> None:
     def validate() -> dict[str, float]:
         return {"sum": float(model.item_tables().items.sum())}
 
+    (folder / "started").touch()
     result = fit(
         model,
         batches(),
@@ -48,7 +49,13 @@ def main() -> None:
     if processes().is_main_process:
         save_file(model.state_dict(), folder / "weights.safetensors")
         (folder / "curve.json").write_text(
-            json.dumps({"curve": result.curve, "processes": processes().num_processes})
+            json.dumps(
+                {
+                    "curve": result.curve,
+                    "seconds": result.train_seconds,
+                    "processes": processes().num_processes,
+                }
+            )
         )
 
 
