@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from genrec.__main__ import main
 from genrec.generator import load_fit_result
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_ids_that_learnt_from_another_split_are_refused(
@@ -52,3 +57,31 @@ def test_a_precision_that_the_device_lacks_is_refused(
     with pytest.raises(SystemExit, match="2"):
         main(["train", "generator", "--run", str(run), "--precision", "bf16"])
     assert "train with precision fp32" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("program", ["generator", "two_tower"])
+def test_two_processes_train_one_model_and_one_of_them_says_so(
+    tiny_run: Path, tmp_path: Path, program: str
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--main_process_port", "0"]
+    config = str(ROOT / "train" / "configs" / "ddp_cpu.yaml")
+    options = ["--run", str(run), "--epochs", "2", "--force"]
+    command = [*launch, "--config_file", config, "-m", f"train.{program}", *options]
+    if program == "generator":
+        command.append("--stream")
+    done = subprocess.run(
+        command,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("items/s") == 1
+    losses = [line for line in done.stderr.splitlines() if "items_per_second" in line]
+    assert len(losses) == 2  # one an epoch, of one process
