@@ -81,7 +81,7 @@ def test_the_wheel_holds_every_source_file_its_types_and_its_templates(wheel: Pa
     wanted = {
         str(Path(package.replace(".", "/")) / file.relative_to(ROOT / folder))
         for folder, package in FOLDERS.items()
-        for pattern in ("*.py", "py.typed", "*.html", "*.md")
+        for pattern in ("*.py", "py.typed", "*.html", "*.md", "*.yaml")
         for file in (ROOT / folder).rglob(pattern)
     }
     held = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("genrec/")}

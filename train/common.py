@@ -11,7 +11,8 @@ import typer
 from genrec import artifacts, console
 from genrec.artifacts import Artifact
 from genrec.interactions import Protocol
-from genrec.training import discard_checkpoint
+from genrec.training import FitResult, Precision, discard_checkpoint
+from genrec.training.processes import processes
 
 RunOption = Annotated[Path, typer.Option(help="The run folder; says what is missing in it.")]
 EpochsOption = Annotated[int | None, typer.Option(help="Epochs at most.", min=1)]
@@ -20,6 +21,10 @@ SplitOption = Annotated[Protocol, typer.Option(help="What training, validation a
 RefitOption = Annotated[
     bool,
     typer.Option(help="Train on all data, as long as validation chose; written to RUN/refit."),
+]
+PrecisionOption = Annotated[
+    Precision | None,
+    typer.Option(help="Of a step's products; unasked, what accelerate launch says, else fp32."),
 ]
 ForceOption = Annotated[bool, typer.Option(help="Train again, whatever is there.")]
 
@@ -43,10 +48,18 @@ def nothing_to_do(
 
     With `force` it never is, and an interrupted training is forgotten.
     """
+    is_main = processes().is_main_process
     if force:
-        discard_checkpoint(work_dir)
+        if is_main:
+            discard_checkpoint(work_dir)
+        processes().wait_for_everyone()  # or another would still find it
         return False
     current = artifacts.is_current(out, kind=kind, config=config, seed=seed, parents=parents)
-    if current:
+    if current and is_main:
         console.say(f"{out} is up to date")
     return current
+
+
+def throughput(result: FitResult) -> str:
+    """How fast a training read its events, for a person."""
+    return f"{result.items_per_second:,.0f} items/s, {result.padding_waste:.1%} padding"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from genrec import artifacts, console
 from genrec.embeddings import EMBEDDINGS_KIND, ItemEmbeddings
@@ -24,29 +28,39 @@ from genrec.generator import (
 from genrec.generator.fitting import SELECTION_METRIC
 from genrec.interactions import (
     DATA_KIND,
+    EventLog,
+    Histories,
+    HistoryShards,
     InteractionDataset,
     Protocol,
     Repeats,
-    Split,
     describe,
+    describe_log,
     split_histories,
 )
 from genrec.semantic_ids import SEMANTIC_IDS_KIND, SemanticIds
-from genrec.training import FitResult, discard_checkpoint
+from genrec.training import FitResult, Precision, chosen_precision, discard_checkpoint
 from genrec.training.processes import processes
 
 from .common import (
     EpochsOption,
     ForceOption,
+    PrecisionOption,
     RefitOption,
     RunOption,
     SeedOption,
     SplitOption,
     home_of,
     nothing_to_do,
+    throughput,
 )
 
 VALIDATION_QUESTIONS = 3000
+
+StreamOption = Annotated[
+    bool,
+    typer.Option(help="Read the log from disk while training, for one that is larger than memory."),
+]
 
 app = console.program(__doc__)
 
@@ -58,6 +72,8 @@ def train(
     seed: SeedOption = 0,
     split: SplitOption = Protocol.LEAVE_LAST_OUT,
     refit: RefitOption = False,
+    precision: PrecisionOption = None,
+    stream: StreamOption = False,
     force: ForceOption = False,
 ) -> None:
     home = home_of(run, refit)
@@ -71,17 +87,20 @@ def train(
     settings = with_epochs(
         GeneratorTraining(), epochs or (epochs_chosen(run) if refit else None), seed
     )
-    config = {"generator": asdict(settings), "split": str(split), "refit": refit}
+    settings = with_precision(settings, chosen_precision(precision))
+    config = {"generator": asdict(settings), "split": str(split), "refit": refit, "stream": stream}
     if nothing_to_do(
         out, work_dir, kind=GENERATOR_KIND, config=config, seed=seed, parents=parents, force=force
     ):
         return
-    dataset = InteractionDataset.load(run / "data")
+    histories, task = (
+        streamed_data(run / "data", split, work_dir / "shards", refit=refit, seed=seed)
+        if stream
+        else loaded_data(run / "data", split, refit=refit, seed=seed)
+    )
     ids = SemanticIds.load(run / "semantic_ids")
-    parts = split_histories(dataset.histories, split)
-    task = validation_task(dataset, parts, seed)
     model, result = fit_generator(
-        dataset.histories if refit else parts.train,
+        histories,
         ids.codes,
         ids.codebook_sizes,
         ItemEmbeddings.load(run / "embeddings").vectors,
@@ -97,9 +116,11 @@ def train(
         model.config.combination_weight = chosen.combination_weight
         model.config.follower_weight = chosen.follower_weight
     else:
-        choose_combination(model, task.questions, mask_seen=dataset.repeats is Repeats.MASK)
+        choose_combination(model, task.questions, mask_seen=task.repeats is Repeats.MASK)
     facts = TrainingFacts(
-        data=describe(dataset),
+        data=describe_log(EventLog(run / "data"))
+        if stream
+        else describe(InteractionDataset.load(run / "data")),
         protocol=split,
         refit=refit,
         num_validation_questions=0 if refit else len(task),
@@ -109,6 +130,7 @@ def train(
     )
     save_generator(out, model, result, facts=facts, config=config, seed=seed, parents=parents)
     discard_checkpoint(work_dir)
+    shutil.rmtree(work_dir / "shards", ignore_errors=True)
     console.show(curve_table(result, SELECTION_METRIC))
     console.say(f"{out}: {summary(model, result)}")
 
@@ -129,18 +151,38 @@ def with_epochs(settings: GeneratorTraining, epochs: int | None, seed: int) -> G
     return replace(settings, training=replace(settings.training, num_epochs=epochs, seed=seed))
 
 
+def with_precision(settings: GeneratorTraining, precision: Precision) -> GeneratorTraining:
+    """The same settings, computed in this precision."""
+    return replace(settings, training=replace(settings.training, precision=precision))
+
+
 def epochs_chosen(run: Path) -> int:
     """The epochs that validation chose for RUN/generator."""
     return load_fit_result(run / "generator").best_epoch
 
 
-def validation_task(dataset: InteractionDataset, parts: Split, seed: int) -> EvaluationTask:
-    """A sample of the validation questions, under the data's own rules."""
-    return EvaluationTask(
-        questions=parts.validation.sample(VALIDATION_QUESTIONS, seed),
-        num_items=dataset.num_items,
-        repeats=dataset.repeats,
-    )
+def loaded_data(
+    data: Path, split: Protocol, *, refit: bool, seed: int
+) -> tuple[Histories, EvaluationTask]:
+    """What is learnt from, all in memory, and a sample of the validation questions."""
+    dataset = InteractionDataset.load(data)
+    parts = split_histories(dataset.histories, split)
+    questions = parts.validation.sample(VALIDATION_QUESTIONS, seed)
+    task = EvaluationTask(questions=questions, num_items=dataset.num_items, repeats=dataset.repeats)
+    return dataset.histories if refit else parts.train, task
+
+
+def streamed_data(
+    data: Path, split: Protocol, folder: Path, *, refit: bool, seed: int
+) -> tuple[HistoryShards, EvaluationTask]:
+    """The same, the histories as shards in a folder; the main process writes them."""
+    log = EventLog(data)
+    shards = HistoryShards(folder)
+    if processes().is_main_process:
+        log.write_shards(shards.folder, None if refit else split)
+    processes().wait_for_everyone()
+    questions = log.validation_sample(VALIDATION_QUESTIONS, seed)
+    return shards, EvaluationTask(questions=questions, num_items=log.num_items, repeats=log.repeats)
 
 
 def summary(model: GenerativeRecommender, result: FitResult) -> str:
@@ -148,7 +190,7 @@ def summary(model: GenerativeRecommender, result: FitResult) -> str:
     parameters = sum(parameter.numel() for parameter in model.parameters())
     text = (
         f"{parameters:,} parameters, best after {result.best_epoch} of {len(result.curve)} "
-        f"epochs, {result.train_seconds:.0f} s"
+        f"epochs, {result.train_seconds:.0f} s, {throughput(result)}"
     )
     metrics = ", ".join(
         f"{name} {value:.4f}" for name, value in result.best_metrics.items() if " " in name

@@ -15,17 +15,20 @@ from genrec.interactions import (
     split_histories,
 )
 from genrec.retrieval import TWO_TOWER_KIND, TwoTower, TwoTowerConfig, fit_two_tower
-from genrec.training import discard_checkpoint
+from genrec.training import chosen_precision, discard_checkpoint
+from genrec.training.processes import processes
 
 from .common import (
     EpochsOption,
     ForceOption,
+    PrecisionOption,
     RefitOption,
     RunOption,
     SeedOption,
     SplitOption,
     home_of,
     nothing_to_do,
+    throughput,
 )
 
 VALIDATION_QUESTIONS = 6000
@@ -40,6 +43,7 @@ def train_two_tower(
     seed: SeedOption = 0,
     split: SplitOption = Protocol.LEAVE_LAST_OUT,
     refit: RefitOption = False,
+    precision: PrecisionOption = None,
     force: ForceOption = False,
 ) -> None:
     home = home_of(run, refit)
@@ -49,6 +53,8 @@ def train_two_tower(
         "embeddings": artifacts.read(run / "embeddings", kind=EMBEDDINGS_KIND),
     }
     model = with_epochs(TwoTowerConfig(), epochs or (epochs_chosen(run) if refit else None), seed)
+    training = replace(model.training, precision=chosen_precision(precision))
+    model = replace(model, training=training)
     config = {"two_tower": asdict(model), "split": str(split), "refit": refit}
     if nothing_to_do(
         out, work_dir, kind=TWO_TOWER_KIND, config=config, seed=seed, parents=parents, force=force
@@ -64,6 +70,8 @@ def train_two_tower(
         mask_seen=dataset.repeats is Repeats.MASK,
         work_dir=work_dir,
     )
+    if not processes().is_main_process:
+        return
     two_tower.save(out, config=config, parents=parents)
     discard_checkpoint(work_dir)
     console.say(f"{out}: {summary(two_tower)}")
@@ -85,7 +93,9 @@ def summary(two_tower: TwoTower) -> str:
     result = two_tower.result
     metrics = ", ".join(f"{name} {value:.4f}" for name, value in result.best_metrics.items())
     chosen = f"validation {metrics}" if metrics else "trained on all data"
-    return f"{chosen}; {result.best_epoch} epochs, {result.train_seconds:.0f} s"
+    return (
+        f"{chosen}; {result.best_epoch} epochs, {result.train_seconds:.0f} s, {throughput(result)}"
+    )
 
 
 def main(argv: list[str] | None = None) -> None:

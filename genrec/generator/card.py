@@ -28,7 +28,7 @@ class TrainingFacts:
     """What a card says beside what the model and the result of its training know."""
 
     data: Mapping[str, Any]
-    """The data set, as `describe` of `genrec.interactions` gives it."""
+    """The data set, as `describe` or `describe_log` of `genrec.interactions` gives it."""
     protocol: Protocol
     """What training, validation and test were."""
     refit: bool

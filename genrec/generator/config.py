@@ -38,6 +38,8 @@ class GeneratorConfig(PreTrainedConfig):
     alone learn to carry an item nobody has used."""
     num_followers: int = 0
     """F: items kept that followed each item in training, for `combined`; 0 keeps none."""
+    dense_samples: int = 0
+    """Items drawn for the dense head's softmax in a training step; 0 takes all of them."""
     combination_weight: float = 0.5
     """Weight of log p_generative in `combined`, against log p_dense; chosen on validation."""
     follower_weight: float = 0.0
@@ -50,6 +52,8 @@ class GeneratorConfig(PreTrainedConfig):
             )
         if self.history < 2 or self.history % 2:
             raise ValueError(f"history must be even and at least 2, got {self.history}")
+        if self.dense_samples < 0:
+            raise ValueError(f"dense_samples must be at least 0, got {self.dense_samples}")
         if not 0 <= self.combination_weight <= 1:
             raise ValueError(
                 f"combination_weight must be between 0 and 1, got {self.combination_weight}"

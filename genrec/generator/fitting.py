@@ -16,9 +16,11 @@ from genrec.generator.batches import WindowBatches
 from genrec.generator.config import GeneratorConfig
 from genrec.generator.followers import strongest_followers
 from genrec.generator.items import unit_content
+from genrec.generator.losses import ItemSampler, default_dense_samples
 from genrec.generator.model import GenerativeRecommender, make_model
 from genrec.generator.source import GeneratorSource, Mode
-from genrec.interactions import Histories
+from genrec.generator.streaming import StreamedWindowBatches
+from genrec.interactions import Histories, HistoryShards
 from genrec.training import FitResult, TrainingConfig, fit
 
 __all__ = ["GeneratorTraining", "fit_generator"]
@@ -44,6 +46,9 @@ class GeneratorTraining:
     """Share of items whose own embedding is left out in a step."""
     followers: int = 64
     """F: items kept at most that followed each item, for `combined`."""
+    dense_samples: int | None = None
+    """Items drawn for the dense head's softmax in a step; 0 takes all, and None all up to 100,000
+    and a sample above."""
     tokens: int = 2048
     """Events a batch, padding included."""
     training: TrainingConfig = field(
@@ -78,11 +83,16 @@ class GeneratorTraining:
             dropout=self.dropout,
             item_dropout=self.item_dropout,
             num_followers=num_followers,
+            dense_samples=(
+                default_dense_samples(num_items)
+                if self.dense_samples is None
+                else self.dense_samples
+            ),
         )
 
 
 def fit_generator(
-    train: Histories,
+    train: Histories | HistoryShards,
     codes: npt.NDArray[np.uint16],
     codebook_sizes: tuple[int, ...],
     content: npt.NDArray[np.float32],
@@ -95,7 +105,7 @@ def fit_generator(
     """A generator with the weights of its best epoch.
 
     Args:
-        train: what may be learnt from.
+        train: what may be learnt from; shards are streamed, and never in memory as a whole.
         codes: uint16 [N, L], unique rows.
         codebook_sizes: K of each level.
         content: float32 [N, Dc]: content embeddings; they are centred and brought to unit length.
@@ -108,28 +118,32 @@ def fit_generator(
     Raises:
         InputError: nobody has two events to learn from.
     """
-    if not (train.lengths >= 2).any():
+    batches = _batches(train, config)
+    if not len(batches):
         raise InputError(
             "a generator learns from people with at least 2 training events, there are none; "
             "give it longer histories"
         )
     torch.manual_seed(config.training.seed)
-    known = np.bincount(train.item_index, minlength=len(codes)) > 0
+    counts = (
+        train.counts(len(codes))
+        if isinstance(train, HistoryShards)
+        else np.bincount(train.item_index, minlength=len(codes))
+    )
     centre = torch.from_numpy(content.mean(axis=0))
-    followers, strengths = strongest_followers(train, len(codes), config.followers)
+    blocks = train.blocks() if isinstance(train, HistoryShards) else [train]
+    followers, strengths = strongest_followers(blocks, len(codes), config.followers)
     shape = config.shape(len(codes), codebook_sizes, content.shape[1], followers.shape[1])
     model = make_model(
         shape,
         codes=codes.astype(np.int32),
         content=unit_content(torch.tensor(content), centre),
         content_centre=centre,
-        known=known,
+        known=counts > 0,
         followers=followers,
         follower_strengths=strengths,
     )
-    batches = WindowBatches(
-        train, history=config.history, tokens=config.tokens, seed=config.training.seed
-    )
+    model.sampler = ItemSampler(torch.from_numpy(counts))
     result = fit(
         model,
         batches,
@@ -142,6 +156,15 @@ def fit_generator(
     )
     model.train(False)
     return model, result
+
+
+def _batches(
+    train: Histories | HistoryShards, config: GeneratorTraining
+) -> WindowBatches | StreamedWindowBatches:
+    history, tokens, seed = config.history, config.tokens, config.training.seed
+    if isinstance(train, HistoryShards):
+        return StreamedWindowBatches(train, history=history, tokens=tokens, seed=seed)
+    return WindowBatches(train, history=history, tokens=tokens, seed=seed)
 
 
 def _validate(model: GenerativeRecommender, judge: Judge) -> dict[str, float]:

@@ -7,9 +7,12 @@ pair that is asked for, so it is brought in afterwards, with a weight that valid
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import sparse
 from torch import Tensor
 
 from genrec.interactions import NO_ITEM, Histories, divided_by_counts, transitions
@@ -23,7 +26,7 @@ FADING = 0.6
 
 
 def strongest_followers(
-    train: Histories, num_items: int, most: int
+    blocks: Iterable[Histories], num_items: int, most: int
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
     """The items that followed each item most, int32 [N, F], and how much, float32 [N, F].
 
@@ -31,12 +34,18 @@ def strongest_followers(
     at most `most`; shorter ones end with NO_ITEM and 0.
 
     Args:
-        train: what may be learnt from.
+        blocks: what may be learnt from, all of it in memory or block by block; the pairs that
+            occurred are in memory.
         num_items: N.
         most: followers kept of an item.
     """
-    counts = np.bincount(train.item_index, minlength=num_items)
-    matrix = divided_by_counts(transitions(train, num_items, WINDOW), counts)
+    counts = np.zeros(num_items, dtype=np.int64)
+    followed = sparse.csr_array((num_items, num_items))
+    for block in blocks:
+        counts += np.bincount(block.item_index, minlength=num_items)
+        followed = followed + transitions(block, num_items, WINDOW)
+    followed.sort_indices()
+    matrix = divided_by_counts(followed, counts)
     row = np.repeat(np.arange(num_items), np.diff(matrix.indptr))
     order = np.lexsort((matrix.indices, -matrix.data, row))  # by item, the strongest first
     place = np.arange(order.size) - matrix.indptr[row]

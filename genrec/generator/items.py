@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from genrec.decoding import PrefixIndex
 from genrec.generator.config import GeneratorConfig
 from genrec.kernels import code_embedding_bag
+from genrec.training.processes import as_main_drew
 
 __all__ = ["ItemEncoder", "ItemTables", "node_sums", "node_vectors", "unit_content"]
 
@@ -56,7 +57,8 @@ class ItemEncoder(nn.Module):
             known: bool [N]: items with training events; the others have no part of their own.
         """
         if self.training:
-            known = known & (torch.rand(known.shape, device=known.device) >= self.dropout)
+            kept = torch.rand(known.shape, device=known.device) >= self.dropout
+            known = known & as_main_drew(kept)
         vectors: Tensor = self.shared(codes, content) + self.own.weight * known[:, None]
         return vectors
 

@@ -1,4 +1,8 @@
-"""What both heads are trained on: a softmax over all items, and over a node's children."""
+"""What both heads are trained on: a softmax over all items, and over a node's children.
+
+In float32, whatever the rest of a step is computed in; only the products of the softmax over all
+items follow autocast.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,25 @@ from torch import Tensor
 from genrec.decoding import Edges
 from genrec.kernels import trie_expand
 
-__all__ = ["child_log_probs", "full_softmax_loss"]
+__all__ = [
+    "ItemSampler",
+    "child_log_probs",
+    "default_dense_samples",
+    "full_softmax_loss",
+    "sampled_softmax_loss",
+]
 
 ROWS_AT_ONCE = 256
 """Logits held at a time are this many times N: they stay in the cache instead of in memory."""
+
+FULL_SOFTMAX_ITEMS = 100_000
+"""Catalogues up to this size are scored whole; the softmax over larger ones is most of a step."""
+DENSE_SAMPLES = 8192
+
+
+def default_dense_samples(num_items: int) -> int:
+    """How many items a training step draws from a catalogue of this size; 0 takes all of them."""
+    return DENSE_SAMPLES if num_items > FULL_SOFTMAX_ITEMS else 0
 
 
 def full_softmax_loss(queries: Tensor, items: Tensor, target: Tensor) -> Tensor:
@@ -27,7 +46,9 @@ def full_softmax_loss(queries: Tensor, items: Tensor, target: Tensor) -> Tensor:
         items: float [N, D].
         target: int64 [R].
     """
-    loss: Tensor = _FullSoftmaxLoss.apply(queries, items, target)  # type: ignore[no-untyped-call]
+    loss: Tensor = _FullSoftmaxLoss.apply(  # type: ignore[no-untyped-call]
+        queries.float(), items.float(), target
+    )
     return loss
 
 
@@ -64,6 +85,60 @@ class _FullSoftmaxLoss(torch.autograd.Function):
         return query_grad * grad_outputs[0], item_grad * grad_outputs[0], None
 
 
+class ItemSampler:
+    """Draws the items that stand for the catalogue in a sampled softmax, with replacement.
+
+    Args:
+        counts: int64 [N]: training events of every item. An item is drawn with probability
+            proportional to log(2 + its events): popular items are the rivals that matter, and
+            every item may be drawn.
+    """
+
+    def __init__(self, counts: Tensor) -> None:
+        weights = torch.log(counts.double() + 2)
+        self.probability = weights / weights.sum()  # [N]
+        self._up_to = self.probability.cumsum(0)
+
+    def draw(self, num_samples: int) -> tuple[Tensor, Tensor]:
+        """int64 [S], and float32 [S]: the log of how often each is expected among S draws.
+
+        From torch's own random state on the CPU, which checkpoints keep.
+        """
+        places = torch.rand(num_samples, dtype=torch.float64) * self._up_to[-1]
+        drawn = torch.searchsorted(self._up_to, places, right=True)
+        drawn = drawn.clamp(max=len(self._up_to) - 1)
+        return drawn, torch.log(num_samples * self.probability[drawn]).float()
+
+
+def sampled_softmax_loss(
+    queries: Tensor, items: Tensor, target: Tensor, sampled: Tensor, log_expected: Tensor
+) -> Tensor:
+    """The mean cross-entropy of a softmax over all items, estimated from a sample of them.
+
+    The sum over the catalogue is the target's own term plus, for each drawn item that is not the
+    target, its term divided by how often it was expected among the draws (logQ correction). That
+    sum is right in expectation, and equal to the full softmax where every item is drawn once.
+    The target is in the sum with certainty, so its own term is not corrected.
+
+    Args:
+        queries: float [R, D], scaled.
+        items: float [N, D].
+        target: int64 [R].
+        sampled: int64 [S]: drawn items, with or without replacement.
+        log_expected: float [S]: log of how often each is expected in a sample.
+
+    Source: Bengio and Senécal, Adaptive Importance Sampling to Accelerate Training of a Neural
+    Probabilistic Language Model, 2008; Yi et al., RecSys 2019, for the correction's use here.
+    """
+    with torch.autocast(queries.device.type, enabled=False):
+        queries, items = queries.float(), items.float()
+        own = (queries * items[target]).sum(-1, keepdim=True)  # [R, 1]
+        logits = torch.addmm(-log_expected, queries, items[sampled].T)  # [R, S]
+        logits = logits.masked_fill(sampled == target[:, None], -torch.inf)
+        total = torch.logsumexp(torch.cat([own, logits], dim=1), dim=1) - own[:, 0]
+        return total.sum() / max(len(target), 1)
+
+
 def child_log_probs(queries: Tensor, nodes: Tensor, edges: Edges) -> Tensor:
     """float32 [E]: log-softmax, over each row's children, of query times node vector.
 
@@ -72,7 +147,8 @@ def child_log_probs(queries: Tensor, nodes: Tensor, edges: Edges) -> Tensor:
         nodes: float [nodes, D]: vectors of the level that the edges lead to.
         edges: rows are rows of `queries`; for padding -inf is given.
     """
-    return trie_expand(queries.float(), nodes.float(), edges.child, edges.start, edges.degree)
+    with torch.autocast(queries.device.type, enabled=False):
+        return trie_expand(queries.float(), nodes.float(), edges.child, edges.start, edges.degree)
 
 
 def _product_dtype(tensor: Tensor) -> torch.dtype:

@@ -16,8 +16,14 @@ from genrec.generator.config import GeneratorConfig
 from genrec.generator.hub import ModelWithCard
 from genrec.generator.items import ItemEncoder, ItemTables, node_vectors
 from genrec.generator.layers import Block, Dropout
-from genrec.generator.losses import child_log_probs, full_softmax_loss
+from genrec.generator.losses import (
+    ItemSampler,
+    child_log_probs,
+    full_softmax_loss,
+    sampled_softmax_loss,
+)
 from genrec.interactions import NO_ITEM
+from genrec.training.processes import as_main_drew
 
 __all__ = ["GenerativeRecommender", "GeneratorOutput", "make_model"]
 
@@ -26,7 +32,7 @@ INITIAL_SCALE = 1 / 0.07
 
 @dataclass
 class GeneratorOutput(ModelOutput):
-    """The losses of one batch, each a mean over its targets."""
+    """The losses of one batch, each a mean over its targets; 0 where it has none."""
 
     loss: Tensor | None = None
     """What is minimised: the two beneath, added."""
@@ -59,6 +65,8 @@ class GenerativeRecommender(ModelWithCard):
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__(config)
         self._index: PrefixIndex | None = None
+        self.sampler: ItemSampler | None = None
+        """Draws for `dense_samples`; None draws all items alike."""
         width, heads = config.width, config.num_heads
         shape = (config.num_items, config.num_levels)
         self.register_buffer("codes", torch.zeros(shape, dtype=torch.int32))
@@ -107,6 +115,9 @@ class GenerativeRecommender(ModelWithCard):
         if self._index is None:
             self._index = PrefixIndex(self.codes.cpu().numpy())
         return self._index.to(self.device)
+
+    def get_input_embeddings(self) -> None:  # type: ignore[override]
+        """None: items are a sum of parts, and FSDP must not shard one of them on its own."""
 
     def use_index(self, index: PrefixIndex) -> None:
         """Takes the prefixes of the model's codes as they were saved, instead of sorting anew.
@@ -207,14 +218,27 @@ class GenerativeRecommender(ModelWithCard):
         opened = self.decode_paths(tables, empty, empty, past[:1, :1], opening[:, None])
         wanted = torch.cat([target[asked], opening])  # [R]
         queries = self.queries(torch.cat([decoded, opened[:, 0]]))  # [R, L, D]
-        generative_loss = -self.path_log_probs(tables, queries, wanted).sum(-1).mean()
+        log_probs = self.path_log_probs(tables, queries, wanted).sum(-1)  # [R]
+        generative_loss = -log_probs.sum() / max(wanted.numel(), 1)
         dense_queries = self.dense_queries(torch.cat([states[asked], empty[:, 0]]))
-        dense_loss = full_softmax_loss(dense_queries, tables.directions, wanted)
+        dense_loss = self._dense_loss(tables, dense_queries, wanted)
         return GeneratorOutput(
             loss=dense_loss + generative_loss,
             generative_loss=generative_loss,
             dense_loss=dense_loss,
         )
+
+    def _dense_loss(self, tables: ItemTables, queries: Tensor, wanted: Tensor) -> Tensor:
+        """float32 []: the softmax over all items, or over a sample that all processes share."""
+        if not self.config.dense_samples:
+            return full_softmax_loss(queries, tables.directions, wanted)
+        if self.sampler is None:
+            self.sampler = ItemSampler(torch.zeros(self.config.num_items))
+        sampled, log_expected = (
+            as_main_drew(each.to(queries.device))
+            for each in self.sampler.draw(self.config.dense_samples)
+        )
+        return sampled_softmax_loss(queries, tables.directions, wanted, sampled, log_expected)
 
     def decode_paths(
         self, tables: ItemTables, starts: Tensor, memory: Tensor, seen: Tensor, items: Tensor

@@ -2,7 +2,7 @@
 
 from genrec.interactions.catalogue import Catalogue
 from genrec.interactions.dataset import DATA_KIND, InteractionDataset, Repeats
-from genrec.interactions.describe import describe, description_table
+from genrec.interactions.describe import describe, describe_log, description_table
 from genrec.interactions.histories import UNKNOWN_TIME, Histories
 from genrec.interactions.importing import ImportSummary, import_interactions
 from genrec.interactions.movielens import (
@@ -21,6 +21,7 @@ from genrec.interactions.requests import (
     answer_in_parts,
     select_top_k,
 )
+from genrec.interactions.shards import EventLog, HistoryShards
 from genrec.interactions.splits import EvaluationSet, Protocol, Split, split_histories
 from genrec.interactions.times import TimeUnit
 from genrec.interactions.transitions import divided_by_counts, transitions
@@ -37,7 +38,9 @@ __all__ = [
     "CheckedLog",
     "ColumnMapping",
     "EvaluationSet",
+    "EventLog",
     "Histories",
+    "HistoryShards",
     "ImportSummary",
     "InteractionDataset",
     "Protocol",
@@ -50,6 +53,7 @@ __all__ = [
     "answer_in_parts",
     "check_log",
     "describe",
+    "describe_log",
     "description_table",
     "divided_by_counts",
     "import_interactions",

@@ -14,9 +14,10 @@ from genrec.errors import InputError
 from genrec.interactions.catalogue import Catalogue
 from genrec.interactions.dataset import InteractionDataset
 from genrec.interactions.histories import UNKNOWN_TIME, Histories
-from genrec.interactions.splits import Protocol, split_histories
+from genrec.interactions.shards import EventLog
+from genrec.interactions.splits import MIN_EVENTS_TO_EVALUATE, Protocol, split_histories
 
-__all__ = ["cumulative_share", "describe", "description_table", "item_counts"]
+__all__ = ["cumulative_share", "describe", "describe_log", "description_table", "item_counts"]
 
 SECONDS_PER_DAY = 86_400
 QUANTILES = {"p10": 0.1, "p25": 0.25, "median": 0.5, "p75": 0.75, "p90": 0.9, "p99": 0.99}
@@ -36,11 +37,44 @@ def describe(dataset: InteractionDataset) -> Description:
         "num_events": int(histories.item_index.size),
         "density": _density(dataset),
         "repeats": {"share": dataset.repeat_share, "policy": str(dataset.repeats)},
-        "history_length": _lengths(histories),
+        "history_length": _lengths(histories.lengths),
         "time": _times(histories),
         "popularity": _popularity(item_counts(dataset)),
         "catalogue": _coverage(dataset.catalogue),
         "splits": {str(protocol): _split(dataset, protocol) for protocol in Protocol},
+    }
+
+
+def describe_log(log: EventLog) -> Description:
+    """What of `describe` can be told of a log block by block: for one larger than memory."""
+    counts = np.zeros(log.num_items, dtype=np.int64)
+    ends: list[int] = []  # the first and the last time of every block
+    repeated = 0
+    for _, block in log.blocks():
+        counts += np.bincount(block.item_index, minlength=log.num_items)
+        known = block.event_time[block.event_time != UNKNOWN_TIME]
+        ends += [int(known.min()), int(known.max())] if known.size else []
+        user = np.repeat(np.arange(len(block)), block.lengths)
+        pairs = user * log.num_items + block.item_index
+        repeated += pairs.size - np.unique(pairs).size
+    num_events, is_tested = int(counts.sum()), log.lengths >= MIN_EVENTS_TO_EVALUATE
+    split = {
+        "num_training_events": num_events - 2 * int(is_tested.sum()),
+        "num_test_users": int(is_tested.sum()),
+    }
+    return {
+        "name": log.name,
+        "num_users": len(log.lengths),
+        "num_items": log.num_items,
+        "num_events": num_events,
+        "repeats": {"share": repeated / max(num_events, 1), "policy": str(log.repeats)},
+        "history_length": _lengths(log.lengths),
+        "time": {
+            "first": _iso(min(ends)) if ends else None,
+            "last": _iso(max(ends)) if ends else None,
+        },
+        "popularity": _popularity(np.sort(counts)[::-1]),
+        "splits": {str(Protocol.LEAVE_LAST_OUT): split},
     }
 
 
@@ -61,8 +95,7 @@ def _density(dataset: InteractionDataset) -> float:
     return distinct / max(len(histories) * dataset.num_items, 1)
 
 
-def _lengths(histories: Histories) -> Description:
-    lengths = histories.lengths
+def _lengths(lengths: npt.NDArray[np.int64]) -> Description:
     if not lengths.size:
         return {"mean": 0.0, "min": 0, "max": 0} | dict.fromkeys(QUANTILES, 0.0)
     quantiles = np.quantile(lengths, list(QUANTILES.values()))

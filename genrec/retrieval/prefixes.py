@@ -11,10 +11,10 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from genrec.errors import InputError
 from genrec.interactions import Histories
+from genrec.training import Batch, BatchSize
 
 __all__ = ["PrefixBatches"]
 
@@ -22,7 +22,11 @@ IntArray = npt.NDArray[np.int64]
 
 
 class PrefixBatches:
-    """Batches of about `batch_events` events, in a new order every epoch.
+    """Batches of about `batch_events` events, in a new order every epoch; keeps `Batches`.
+
+    The negatives of a target are the other targets of what is computed together. On several
+    processes that is the process's part of the batch, so the loss is another one than on one: raise
+    `batch_events` with the number of processes to keep the number of negatives.
 
     Histories longer than a quarter of a batch are cut into pieces that carry the `max_history`
     events before them as context, so that one person cannot fill a batch.
@@ -59,7 +63,7 @@ class PrefixBatches:
         events = int((self._stop - self._start).sum())
         return -(-events // self._batch_events)
 
-    def epoch(self, epoch: int) -> Iterator[dict[str, Tensor]]:
+    def epoch(self, epoch: int) -> Iterator[Batch]:
         """Every piece once: the arguments of `TwoTowerModel.forward`, all of shape [E]."""
         order = np.random.default_rng([self._seed, epoch]).permutation(self._user.size)
         ends = np.cumsum((self._stop - self._start)[order])
@@ -67,7 +71,20 @@ class PrefixBatches:
         for pieces in np.split(order, np.flatnonzero(np.diff(batch_of)) + 1):
             yield self._batch(pieces)
 
-    def _batch(self, pieces: IntArray) -> dict[str, Tensor]:
+    def size_of(self, batch: Batch) -> BatchSize:
+        """Targets and events; nothing is padded."""
+        events = batch["item_index"].numel()
+        return BatchSize(targets=int(batch["is_target"].sum()), events=events, places=events)
+
+    def part(self, batch: Batch, index: int, parts: int) -> Batch:
+        """Every `parts`-th piece, from piece `index` on; where there is none, nothing is asked."""
+        mine = batch["piece"] % parts == index
+        if mine.any():
+            return {name: column[mine] for name, column in batch.items()}
+        first = {name: column[:1] for name, column in batch.items()}
+        return {**first, "is_target": torch.zeros_like(first["is_target"])}
+
+    def _batch(self, pieces: IntArray) -> Batch:
         lengths = (self._stop - self._start)[pieces]
         ends = np.cumsum(lengths)
         piece = np.repeat(np.arange(pieces.size), lengths)  # [E]

@@ -1,6 +1,19 @@
 """The one training loop, on accelerate, with checkpoints and resume; it knows no model."""
 
+from genrec.training.batches import Batch, Batches, BatchSize
 from genrec.training.checkpoints import discard_checkpoint
-from genrec.training.loop import Batches, FitResult, TrainingConfig, fit
+from genrec.training.config import FitResult, Precision, TrainingConfig
+from genrec.training.loop import fit
+from genrec.training.precision import chosen_precision
 
-__all__ = ["Batches", "FitResult", "TrainingConfig", "discard_checkpoint", "fit"]
+__all__ = [
+    "Batch",
+    "BatchSize",
+    "Batches",
+    "FitResult",
+    "Precision",
+    "TrainingConfig",
+    "chosen_precision",
+    "discard_checkpoint",
+    "fit",
+]

@@ -1,7 +1,9 @@
 """Where a training run stands, written so that a kill at any moment loses at most the last minute.
 
 A checkpoint is an artefact (verified before it is read, replaced as a whole) of safetensors and
-JSON: weights, the best weights so far, the optimizer's moments, the random states, the position.
+JSON: weights, the best weights so far, the optimizer's moments, the random states of all processes,
+the position. Weights and moments that are sharded over processes are written whole, so that any
+number of processes can go on with them.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -20,10 +23,26 @@ from torch.optim import Optimizer
 
 from genrec import artifacts
 from genrec.errors import ArtifactMissingError
+from genrec.training.processes import gathered, processes
+from genrec.training.sharding import (
+    is_sharded,
+    load_whole_moments,
+    load_whole_weights,
+    whole_moments,
+    whole_weights,
+)
 
-__all__ = ["TrainingState", "discard_checkpoint", "load_checkpoint", "save_checkpoint"]
+__all__ = [
+    "TrainingState",
+    "discard_checkpoint",
+    "load_checkpoint",
+    "random_states",
+    "save_checkpoint",
+]
 
 CHECKPOINT_KIND = "checkpoint"
+CHECKPOINT_FORMAT = 2
+RANDOM_NAME = "random.safetensors"
 Weights = dict[str, Tensor]
 
 
@@ -37,6 +56,12 @@ class TrainingState:
     """Batches completed in the epoch under way."""
     loss_sum: float = 0.0
     """Sum of the losses of those batches."""
+    events: int = 0
+    """Events read in those batches."""
+    places: int = 0
+    """Inputs computed for them, padding included."""
+    step_seconds: float = 0.0
+    """Seconds spent on those batches, checkpoints left out."""
     best_epoch: int = 0
     best_metrics: dict[str, float] = field(default_factory=dict)
     curve: list[dict[str, float]] = field(default_factory=list)
@@ -52,22 +77,40 @@ def save_checkpoint(
     model: nn.Module,
     best: Weights,
     optimizer: Optimizer,
+    random: Weights | None = None,
 ) -> None:
-    """Replaces the checkpoint in `work_dir` by the present state."""
-    with artifacts.writing(
-        work_dir / "checkpoint", kind=CHECKPOINT_KIND, config=identity
-    ) as folder:
-        save_file(_contiguous(model.state_dict()), folder / "model.safetensors")
+    """Replaces the checkpoint in `work_dir` by the present state; the main process writes it.
+
+    Where the model is sharded every process must call this, elsewhere the main one is enough.
+
+    Args:
+        work_dir: where `checkpoint/` stands.
+        identity: what makes this training this one.
+        state: the position.
+        model: as it is trained.
+        best: the best weights so far, whole.
+        optimizer: of the model's parameters.
+        random: what `random_states` gave; None takes this process's alone.
+    """
+    is_main = processes().is_main_process
+    if not is_main and not is_sharded(model):
+        return
+    weights, moments = whole_weights(model), whole_moments(model, optimizer)
+    if not is_main:
+        return
+    config = _with_format(identity)
+    with artifacts.writing(work_dir / "checkpoint", kind=CHECKPOINT_KIND, config=config) as folder:
+        save_file(weights, folder / "model.safetensors")
         save_file(_contiguous(best), folder / "best.safetensors")
-        save_file(_optimizer_tensors(optimizer), folder / "optimizer.safetensors")
-        save_file(_random_states(), folder / "random.safetensors")
+        save_file(moments, folder / "optimizer.safetensors")
+        save_file(_own_random_states() if random is None else random, folder / RANDOM_NAME)
         (folder / "state.json").write_text(json.dumps(asdict(state)))
 
 
 def load_checkpoint(
     work_dir: Path, *, identity: Mapping[str, Any], model: nn.Module, optimizer: Optimizer
 ) -> tuple[TrainingState, Weights] | None:
-    """Puts model, optimizer and random states where the checkpoint left them.
+    """Puts model, optimizer and random states where the checkpoint left them, on every process.
 
     Returns:
         The state and the best weights so far, or None where no checkpoint of this very training
@@ -80,11 +123,11 @@ def load_checkpoint(
         artifact = artifacts.read(work_dir / "checkpoint", kind=CHECKPOINT_KIND)
     except ArtifactMissingError:
         return None
-    if dict(artifact.config) != json.loads(json.dumps(identity)):
+    if dict(artifact.config) != json.loads(json.dumps(_with_format(identity))):
         return None
-    model.load_state_dict(load_file(artifact.file("model.safetensors")))
-    _restore_optimizer(optimizer, load_file(artifact.file("optimizer.safetensors")))
-    _restore_random_states(load_file(artifact.file("random.safetensors")))
+    load_whole_weights(model, load_file(artifact.file("model.safetensors")))
+    load_whole_moments(model, optimizer, load_file(artifact.file("optimizer.safetensors")))
+    _restore_random_states(load_file(artifact.file(RANDOM_NAME)))
     state = TrainingState(**json.loads(artifact.file("state.json").read_text()))
     return state, load_file(artifact.file("best.safetensors"))
 
@@ -94,38 +137,36 @@ def discard_checkpoint(work_dir: Path) -> None:
     shutil.rmtree(work_dir / "checkpoint", ignore_errors=True)
 
 
+def _with_format(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """What another version wrote in another form is another training."""
+    return {**identity, "checkpoint_format": CHECKPOINT_FORMAT}
+
+
 def _contiguous(tensors: Mapping[str, Tensor]) -> Weights:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 
-def _optimizer_tensors(optimizer: Optimizer) -> Weights:
-    """The optimizer's state as `index.name` tensors; AdamW keeps nothing but tensors."""
-    state = optimizer.state_dict()["state"]
+def random_states() -> Weights:
+    """uint8 [processes, bytes] by device: the random states of all of them, which all call this."""
+    count = processes().num_processes
+    own = _own_random_states()
     return {
-        f"{index}.{name}": torch.as_tensor(value).detach().cpu().contiguous()
-        for index, entries in state.items()
-        for name, value in entries.items()
+        name: torch.from_numpy(gathered(np.ascontiguousarray(state.numpy()), count))
+        for name, state in own.items()
     }
 
 
-def _restore_optimizer(optimizer: Optimizer, tensors: Weights) -> None:
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, tensor in tensors.items():
-        index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = tensor
-    whole = optimizer.state_dict()
-    whole["state"] = state
-    optimizer.load_state_dict(whole)
-
-
-def _random_states() -> Weights:
-    states = {"cpu": torch.get_rng_state()}
+def _own_random_states() -> Weights:
+    states = {"cpu": torch.get_rng_state()[None]}
     if torch.cuda.is_available():
-        states["cuda"] = torch.cuda.get_rng_state()
+        states["cuda"] = torch.cuda.get_rng_state()[None]
     return states
 
 
 def _restore_random_states(states: Weights) -> None:
-    torch.set_rng_state(states["cpu"])
-    if "cuda" in states and torch.cuda.is_available():
-        torch.cuda.set_rng_state(states["cuda"])
+    """Each process's own; one that the checkpoint does not know of keeps the state that it has."""
+    own = processes().process_index
+    if own < len(states["cpu"]):
+        torch.set_rng_state(states["cpu"][own].clone())  # a view is read from its storage's begin
+    if own < len(states.get("cuda", ())) and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"][own].clone())

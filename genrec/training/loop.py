@@ -2,82 +2,43 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import set_seed
-from torch import Tensor, nn
+from accelerate import Accelerator, DistributedType
+from accelerate.utils import DistributedDataParallelKwargs, set_seed
+from torch import nn
 
 from genrec.console import Progress
 from genrec.errors import TrainingError
-from genrec.training.checkpoints import TrainingState, Weights, load_checkpoint, save_checkpoint
-from genrec.training.processes import processes, progress
+from genrec.training.batches import Batch, Batches
+from genrec.training.checkpoints import (
+    TrainingState,
+    Weights,
+    load_checkpoint,
+    random_states,
+    save_checkpoint,
+)
+from genrec.training.config import FitResult, TrainingConfig
+from genrec.training.precision import autocast
+from genrec.training.processes import from_main, processes, progress, summed
+from genrec.training.sharding import whole_weights
 
-__all__ = ["Batches", "FitResult", "TrainingConfig", "fit"]
+__all__ = ["fit"]
 
 logger = logging.getLogger(__name__)
 
 FINAL_LEARNING_RATE_SHARE = 0.02
-
-
-class Batches(Protocol):
-    """The training data, batch by batch."""
-
-    def __len__(self) -> int:
-        """Batches an epoch."""
-
-    def epoch(self, epoch: int) -> Iterator[dict[str, Tensor]]:
-        """The batches of this epoch: the same whenever asked, whatever was drawn before."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingConfig:
-    """How long and how fast to learn."""
-
-    num_epochs: int = 30
-    """Epochs at most; the learning rate falls along a cosine that ends here."""
-    learning_rate: float = 1e-3
-    """The highest learning rate."""
-    weight_decay: float = 0.05
-    """AdamW's decay of matrices; vectors (norms, biases) are not decayed."""
-    warmup_share: float = 0.05
-    """Share of all steps in which the learning rate climbs."""
-    max_gradient_norm: float = 1.0
-    """Gradients longer than this are shortened to it."""
-    patience: int = 5
-    """Epochs without a better validation after which training stops."""
-    checkpoint_seconds: float = 60.0
-    """A kill loses at most this much work."""
-    seed: int = 0
-    """Of initial weights, order of batches and dropout."""
-
-    def __post_init__(self) -> None:
-        for name in ("num_epochs", "learning_rate", "max_gradient_norm", "patience"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
-        if not 0 <= self.warmup_share < 1:
-            raise ValueError(f"warmup_share must be in [0, 1), got {self.warmup_share}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class FitResult:
-    """What a training came to."""
-
-    best_epoch: int
-    """Epochs after which validation was best, counted from 1; the last one without validation."""
-    best_metrics: dict[str, float]
-    curve: list[dict[str, float]]
-    """One entry an epoch."""
-    train_seconds: float
-    """Seconds spent, interrupted runs included, validation included."""
 
 
 def fit(
@@ -93,12 +54,18 @@ def fit(
 ) -> FitResult:
     """Trains `model` in place; at return it has the weights of its best epoch.
 
+    Several processes do the training of one: each computes its part of every batch, and what is
+    minimised is the sum of the losses of all targets divided by their number. Where FSDP shards the
+    model, the main process alone has the weights at return.
+
     Args:
-        model: its forward takes a batch as keywords and returns an object with `.loss`.
+        model: its forward takes a batch as keywords and returns an object with `.loss`, a float32
+            mean over the batch's targets (0 where it has none).
         batches: the training data.
         config: how long and how fast.
-        validate: gives metrics of the model as it is, in eval mode and without gradients; None
-            trains all epochs and keeps the last weights (a refit on all data).
+        validate: gives metrics of the model as it is, in eval mode and without gradients; asked on
+            the main process. None trains all epochs and keeps the last weights (a refit on all
+            data).
         metric: the validation metric that decides, higher is better.
         work_dir: gets `checkpoint/` (the caller discards it once the result is saved) and
             `tensorboard/`. A checkpoint of the same training found there is continued.
@@ -107,7 +74,9 @@ def fit(
             checkpoint with another identity is not continued.
 
     Raises:
-        TrainingError: the loss is no longer a number.
+        TrainingError: the loss is no longer a number; on several processes, a parameter has no part
+            in it.
+        InputError: the device does not have the precision.
         ArtifactError: the checkpoint was altered.
     """
     return _Run(model, batches, config, work_dir, label, identity or {}).fit(validate, metric)
@@ -126,29 +95,48 @@ class _Run:
         identity: Mapping[str, Any],
     ) -> None:
         processes()  # before an Accelerator, which without a GPU takes several processes for one
-        self.accelerator = Accelerator(log_with="tensorboard", project_dir=str(work_dir))
+        self.accelerator = Accelerator(
+            log_with="tensorboard",
+            project_dir=str(work_dir),
+            mixed_precision="no",  # `precision` decides, and losses stay float32
+            # The catalogue stands in buffers, and is the same everywhere.
+            kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
+        )
+        self.autocast = autocast(config.precision, self.accelerator.device)
         self.accelerator.init_trackers("tensorboard")
         self.model, self.batches, self.config = model, batches, config
         self.work_dir, self.label = work_dir, label
         self.identity = {"training": asdict(config), **identity}
-        optimizer = torch.optim.AdamW(
-            _parameter_groups(model, config.weight_decay), lr=config.learning_rate, fused=True
-        )
         self.state, self.best = TrainingState(), Weights()
         model.to(self.accelerator.device)
-        found = load_checkpoint(work_dir, identity=self.identity, model=model, optimizer=optimizer)
-        if found is None:
-            set_seed(config.seed + self.accelerator.process_index)
-        else:
+        sharded = self.accelerator.distributed_type == DistributedType.FSDP
+        # FSDP takes a model apart; the caller's own stays whole, for validation and the end.
+        self.trained = copy.deepcopy(model) if sharded else model
+        optimizer = torch.optim.AdamW(
+            _parameter_groups(self.trained, config.weight_decay),
+            lr=config.learning_rate,
+            fused=True,
+        )
+        with warnings.catch_warnings():  # torch 2.11 knows no other way to leave buffers alone
+            warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
+            self.wrapped, self.optimizer = self.accelerator.prepare(self.trained, optimizer)
+        set_seed(config.seed + self.accelerator.process_index)
+        self._continue()
+        self.last_save = self.last_tick = time.monotonic()
+
+    def _continue(self) -> None:
+        """Goes on from a checkpoint of this very training, if one is there."""
+        found = load_checkpoint(
+            self.work_dir, identity=self.identity, model=self.trained, optimizer=self.optimizer
+        )
+        if found is not None:
             self.state, self.best = found
             logger.info(
                 "%s: continuing after %d epochs and %d batches",
-                label,
+                self.label,
                 self.state.epoch,
                 self.state.batch,
             )
-        self.wrapped, self.optimizer = self.accelerator.prepare(model, optimizer)
-        self.last_save = self.last_tick = time.monotonic()
 
     def fit(self, validate: Callable[[], dict[str, float]] | None, metric: str) -> FitResult:
         """Epoch after epoch until the end or until patience is over."""
@@ -159,14 +147,18 @@ class _Run:
                 self._train_epoch(advance)
                 self._close_epoch(validate, metric)
                 self._save()
-        if self.best:
-            self.model.load_state_dict(self.best)
+        if self.state.best_metrics:
+            if self.best:  # of a sharded model, the main process alone has them
+                self.model.load_state_dict(self.best)
+        elif self.trained is not self.model:
+            self._take_weights()
         self.accelerator.end_training()
         return FitResult(
             best_epoch=self.state.best_epoch,
             best_metrics=self.state.best_metrics,
             curve=self.state.curve,
             train_seconds=self.state.train_seconds,
+            **_throughput(self.state.curve),
         )
 
     def _out_of_patience(self) -> bool:
@@ -174,74 +166,121 @@ class _Run:
 
     def _train_epoch(self, advance: Progress) -> None:
         self.wrapped.train()
-        for batch in islice(self._own_batches(), self.state.batch, None):
-            self.state.loss_sum += self._step(batch)
-            self.state.batch += 1
-            advance(self.accelerator.num_processes, self._note())
-            if time.monotonic() - self.last_save > self.config.checkpoint_seconds:
+        batches = islice(self.batches.epoch(self.state.epoch), self.state.batch, None)
+        began = time.monotonic()
+        while together := list(islice(batches, self.config.accumulation_steps)):
+            save_wanted = began - self.last_save > self.config.checkpoint_seconds
+            save = self._step(together, save_wanted=save_wanted)
+            self.state.step_seconds += time.monotonic() - began
+            advance(len(together), self._note())
+            if save:
                 self._save()
-
-    def _own_batches(self) -> Iterator[dict[str, Tensor]]:
-        """This process's share of the epoch: of every full round of batches, one a process.
-
-        What is left of an epoch is dropped, because processes with an unequal number of steps
-        would wait for each other for ever.
-        """
-        batches = self.batches.epoch(self.state.epoch)
-        processes = self.accelerator.num_processes
-        while len(together := list(islice(batches, processes))) == processes:
-            yield together[self.accelerator.process_index]
+            began = time.monotonic()
 
     def _note(self) -> str:
-        return f"epoch {self.state.epoch + 1}, loss {self.state.loss_sum / self.state.batch:.3f}"
+        state = self.state
+        rate = state.events / max(state.step_seconds, 1e-9)
+        loss = state.loss_sum / state.batch
+        return f"epoch {state.epoch + 1}, loss {loss:.3f}, {rate:,.0f} items/s"
 
-    def _step(self, batch: dict[str, Tensor]) -> float:
-        done = self.state.epoch + self.state.batch * self._shares_per_batch()
-        rate = learning_rate_at(done / self.config.num_epochs, self.config)
+    def _step(self, together: Sequence[Batch], *, save_wanted: bool) -> bool:
+        """One step on these batches; returns whether the main process wants a checkpoint.
+
+        Each process computes its part of every batch. What is minimised is the sum of the losses
+        of all targets, over all parts and batches, divided by the number of those targets: as one
+        process alone would have it.
+        """
+        rate = learning_rate_at(self._share_done(), self.config)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        device = self.accelerator.device
-        output = self.wrapped(**{name: tensor.to(device) for name, tensor in batch.items()})
-        self.accelerator.backward(output.loss)
+        sizes = [self.batches.size_of(batch) for batch in together]
+        targets = max(sum(size.targets for size in sizes), 1)
+        own_loss = sum(
+            self._backward(batch, targets, is_last=number == len(together))
+            for number, batch in enumerate(together, start=1)
+        )
         self.accelerator.clip_grad_norm_(self.wrapped.parameters(), self.config.max_gradient_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        loss = float(output.loss.detach())
+        is_main = self.accelerator.is_main_process
+        loss, save = summed([own_loss, float(save_wanted and is_main)])
         if not math.isfinite(loss):
             raise TrainingError(
                 f"{self.label}: the loss became {loss} in epoch {self.state.epoch + 1}, batch "
                 f"{self.state.batch + 1}; lower the learning rate ({self.config.learning_rate})"
             )
-        return loss
+        self.state.loss_sum += loss * len(together)
+        self.state.batch += len(together)
+        self.state.events += sum(size.events for size in sizes)
+        self.state.places += sum(size.places for size in sizes)
+        return save > 0
 
-    def _shares_per_batch(self) -> float:
-        processes: int = self.accelerator.num_processes
-        return min(1.0, processes / max(len(self.batches), 1))
+    def _backward(self, batch: Batch, targets: int, *, is_last: bool) -> float:
+        """Adds the gradient of this process's part; gives its summed loss divided by `targets`."""
+        index, parts = self.accelerator.process_index, self.accelerator.num_processes
+        part = batch if parts == 1 else self.batches.part(batch, index, parts)
+        share = self.batches.size_of(part).targets / targets
+        device = self.accelerator.device
+        sends = nullcontext() if is_last else self.accelerator.no_sync(self.wrapped)
+        with sends:
+            with self.autocast:
+                loss = self.wrapped(**{name: each.to(device) for name, each in part.items()}).loss
+            # DDP and FSDP take the mean over processes; the sum is wanted.
+            self.accelerator.backward(loss * (share * parts))
+        if parts > 1:
+            _refuse_idle_parameters(self.trained)
+        return float(loss.detach()) * share
+
+    def _share_done(self) -> float:
+        """Of all steps, those that are behind this one."""
+        in_epoch = min(1.0, self.state.batch / max(len(self.batches), 1))
+        return (self.state.epoch + in_epoch) / self.config.num_epochs
 
     def _close_epoch(self, validate: Callable[[], dict[str, float]] | None, metric: str) -> None:
         state = self.state
-        metrics = {}
-        if validate is not None:
-            self.wrapped.eval()
-            with torch.no_grad():
-                metrics = validate()
+        metrics = {} if validate is None else self._validated(validate)
         state.epoch += 1
-        entry = {"epoch": state.epoch, "loss": state.loss_sum / max(state.batch, 1), **metrics}
-        state.batch, state.loss_sum = 0, 0.0
+        entry = {
+            "epoch": state.epoch,
+            "loss": state.loss_sum / max(state.batch, 1),
+            **metrics,
+            "items_per_second": state.events / max(state.step_seconds, 1e-9),
+            "padding_waste": 1 - state.events / max(state.places, 1),
+        }
         if validate is None:
             state.best_epoch = state.epoch
         elif not state.best_metrics or metrics[metric] > state.best_metrics[metric]:
             state.best_epoch, state.best_metrics = state.epoch, metrics
-            self.best = {
-                name: tensor.detach().cpu().clone()
-                for name, tensor in self.model.state_dict().items()
-            }
+            self.best = whole_weights(self.trained)
         self._tick()
-        state.curve.append({**entry, "seconds": state.train_seconds})
+        counts = {"events": state.events, "places": state.places, "seconds": state.train_seconds}
+        state.curve.append({**entry, **counts})
+        state.batch, state.loss_sum = 0, 0.0
+        state.events, state.places, state.step_seconds = 0, 0, 0.0
         self.accelerator.log(entry, step=state.epoch)
         figures = ", ".join(f"{name} {value:.4g}" for name, value in entry.items())
         if self.accelerator.is_local_main_process:
             logger.info("%s: %s", self.label, figures)
+
+    def _validated(self, validate: Callable[[], dict[str, float]]) -> dict[str, float]:
+        """What the main process measures, on all of them: they must agree on when to stop."""
+        if self.trained is not self.model:
+            self._take_weights()
+        self.model.eval()
+        with torch.no_grad():
+            found = from_main(
+                lambda: {
+                    name: torch.tensor(value, dtype=torch.float64)
+                    for name, value in validate().items()
+                }
+            )
+        return {name: float(value) for name, value in found.items()}
+
+    def _take_weights(self) -> None:
+        """Gives the caller's model, on the main process, what the sharded one has learnt."""
+        weights = whole_weights(self.trained)
+        if self.accelerator.is_main_process:
+            self.model.load_state_dict(weights)
 
     def _tick(self) -> None:
         now = time.monotonic()
@@ -250,15 +289,15 @@ class _Run:
 
     def _save(self) -> None:
         self._tick()
-        if self.accelerator.is_main_process:
-            save_checkpoint(
-                self.work_dir,
-                identity=self.identity,
-                state=self.state,
-                model=self.model,
-                best=self.best,
-                optimizer=self.optimizer,
-            )
+        save_checkpoint(
+            self.work_dir,
+            identity=self.identity,
+            state=self.state,
+            model=self.trained,
+            best=self.best,
+            optimizer=self.optimizer,
+            random=random_states(),
+        )
         self.last_save = time.monotonic()
 
 
@@ -278,3 +317,31 @@ def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, A
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
     ]
+
+
+def _refuse_idle_parameters(model: nn.Module) -> None:
+    """Raises TrainingError where a parameter had no part in the loss.
+
+    The processes would wait for its gradient for ever.
+    """
+    idle = [
+        name
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad and parameter.grad is None
+    ]
+    if idle:
+        raise TrainingError(
+            f"{', '.join(idle[:5])} had no part in the loss, and several processes wait for every "
+            "gradient; leave them out of the model, or freeze them (requires_grad_(False))"
+        )
+
+
+def _throughput(curve: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """items_per_second and padding_waste over all epochs."""
+    events = sum(entry["events"] for entry in curve)
+    places = sum(entry["places"] for entry in curve)
+    seconds = sum(entry["events"] / max(entry["items_per_second"], 1e-9) for entry in curve)
+    return {
+        "items_per_second": events / max(seconds, 1e-9),
+        "padding_waste": 1 - events / max(places, 1),
+    }

@@ -21,7 +21,15 @@ from torch import Tensor
 from genrec import console
 from genrec.errors import GenrecError
 
-__all__ = ["from_main", "gathered", "own_share", "processes", "progress"]
+__all__ = [
+    "as_main_drew",
+    "from_main",
+    "gathered",
+    "own_share",
+    "processes",
+    "progress",
+    "summed",
+]
 
 Tensors = dict[str, Tensor]
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -57,6 +65,29 @@ def from_main(compute: Callable[[], Tensors]) -> Tensors:
         raise
     _send(safetensors.torch.save({name: each.contiguous() for name, each in found.items()}))
     return found
+
+
+def as_main_drew(drawn: Tensor) -> Tensor:
+    """As `drawn`: what the main process drew, on all of them, which must all call this.
+
+    For what is drawn once for all, such as which items a training step leaves out.
+    """
+    if processes().num_processes == 1:
+        return drawn
+    # Not every backend can send bool.
+    sent = drawn.to(torch.uint8) if drawn.dtype == torch.bool else drawn.contiguous()
+    torch.distributed.broadcast(sent, src=0)
+    return sent.to(drawn.dtype)
+
+
+def summed(values: list[float]) -> list[float]:
+    """The sums over all processes, on all of them, of as many numbers as each has."""
+    state = processes()
+    if state.num_processes == 1:
+        return values
+    sent = torch.tensor(values, dtype=torch.float64, device=state.device)
+    torch.distributed.all_reduce(sent)
+    return [float(value) for value in sent]
 
 
 def own_share(num_items: int) -> slice:

@@ -12,7 +12,7 @@ HISTORIES = Histories.from_lists([[0, 1, 2], [0, 1], [2, 0, 3], [0, 3]])
 
 
 def test_lists_hold_the_strongest_followers_first_and_end_with_no_item() -> None:
-    items, strengths = strongest_followers(HISTORIES, 5, most=2)
+    items, strengths = strongest_followers([HISTORIES], 5, most=2)
     whole = divided_by_counts(transitions(HISTORIES, 5, 5), np.array([4, 2, 2, 2, 0])).toarray()
     assert items.dtype == np.int32
     assert items.tolist() == [[1, 3], [2, NO_ITEM], [0, 3], [NO_ITEM] * 2, [NO_ITEM] * 2]
@@ -22,7 +22,7 @@ def test_lists_hold_the_strongest_followers_first_and_end_with_no_item() -> None
 
 
 def test_all_followers_score_as_the_whole_matrix_does() -> None:
-    items, strengths = strongest_followers(HISTORIES, 5, most=100)
+    items, strengths = strongest_followers([HISTORIES], 5, most=100)
     whole = divided_by_counts(transitions(HISTORIES, 5, 5), np.array([4, 2, 2, 2, 0])).toarray()
     history = torch.tensor([[0, 1, 2], [3, 0, NO_ITEM], [NO_ITEM] * 3, [4, 0, 0]])
     scores = follower_scores(torch.from_numpy(items), torch.from_numpy(strengths), history, 5)
@@ -34,7 +34,7 @@ def test_all_followers_score_as_the_whole_matrix_does() -> None:
 
 
 def test_items_that_came_after_training_follow_nothing_and_are_followed_by_nothing() -> None:
-    items, strengths = strongest_followers(HISTORIES, 5, most=2)
+    items, strengths = strongest_followers([HISTORIES], 5, most=2)
     tables = (torch.from_numpy(items), torch.from_numpy(strengths))
     with_new = follower_scores(*tables, torch.tensor([[0, 6]]), 8)
     alone = follower_scores(*tables, torch.tensor([[0]]), 8)
@@ -45,4 +45,14 @@ def test_items_that_came_after_training_follow_nothing_and_are_followed_by_nothi
 def test_without_lists_nothing_follows() -> None:
     none = (torch.zeros(5, 0, dtype=torch.int32), torch.zeros(5, 0))
     assert (follower_scores(*none, torch.tensor([[0, 1]]), 5) == 0).all()
-    assert strongest_followers(Histories.from_lists([[0], [1]]), 2, most=3)[0].shape == (2, 0)
+    assert strongest_followers([Histories.from_lists([[0], [1]])], 2, most=3)[0].shape == (2, 0)
+
+
+def test_block_by_block_is_as_all_at_once() -> None:
+    blocks = [HISTORIES.select(np.array([0, 1])), HISTORIES.select(np.array([2, 3]))]
+    for whole, parts in zip(
+        strongest_followers([HISTORIES], 5, most=9),
+        strongest_followers(blocks, 5, most=9),
+        strict=True,
+    ):
+        assert np.array_equal(whole, parts)

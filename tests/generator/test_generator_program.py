@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,8 @@ import pytest
 from genrec import artifacts
 from genrec.__main__ import main
 from genrec.generator import load_fit_result, load_generator
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_ids_that_learnt_from_another_split_are_refused(
@@ -49,3 +54,64 @@ def test_a_refit_says_that_nothing_was_held_back(tiny_run: Path, tmp_path: Path)
     assert card is not None
     assert "nothing was held back" in card
     assert "## Figures\n\nNone was measured" in card
+
+
+def test_a_streamed_training_says_how_fast_it_was_and_leaves_no_shards(
+    tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    command = ["train", "generator", "--run", str(run), "--epochs", "2", "--stream"]
+    main(command)
+    said = capsys.readouterr().out
+    assert "items/s" in said
+    assert "padding" in said
+    result = load_fit_result(run / "generator")
+    assert result.items_per_second > 0
+    assert 0 <= result.padding_waste < 0.5
+    assert result.best_metrics["ndcg@10"] > 0
+    assert not (run / "work" / "generator" / "shards").exists()
+    main(command)
+    assert "up to date" in capsys.readouterr().out
+
+
+def test_a_precision_that_the_device_lacks_is_refused(
+    tiny_run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("genrec.training.precision.has_bf16", lambda device: False)
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    with pytest.raises(SystemExit, match="2"):
+        main(["train", "generator", "--run", str(run), "--precision", "bf16"])
+    assert "train with precision fp32" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("program", ["generator", "two_tower"])
+def test_two_processes_train_one_model_and_one_of_them_says_so(
+    tiny_run: Path, tmp_path: Path, program: str
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--main_process_port", "0"]
+    config = str(ROOT / "train" / "configs" / "ddp_cpu.yaml")
+    options = ["--run", str(run), "--epochs", "2", "--force"]
+    command = [*launch, "--config_file", config, "-m", f"train.{program}", *options]
+    if program == "generator":
+        command.append("--stream")
+    done = subprocess.run(
+        command,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("items/s") == 1
+    losses = [line for line in done.stderr.splitlines() if "items_per_second" in line]
+    assert len(losses) == 2  # one an epoch, of one process

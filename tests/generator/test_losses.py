@@ -1,4 +1,4 @@
-"""The full softmax in chunks: its value, its gradients, and what autocast makes of it."""
+"""The softmax over all items, in chunks and sampled: its value, its gradients, autocast."""
 
 from __future__ import annotations
 
@@ -7,7 +7,97 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genrec.generator.losses import ROWS_AT_ONCE, full_softmax_loss
+from genrec.generator import GeneratorConfig
+from genrec.generator.fitting import GeneratorTraining
+from genrec.generator.losses import (
+    ROWS_AT_ONCE,
+    ItemSampler,
+    default_dense_samples,
+    full_softmax_loss,
+    sampled_softmax_loss,
+)
+from genrec.generator.model import make_model
+
+NUM_ITEMS = 31
+
+
+def drawn_problem(rows: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    torch.manual_seed(3)
+    queries = torch.randn(rows, 12, requires_grad=True)
+    items = torch.randn(NUM_ITEMS, 12, requires_grad=True)
+    return queries, items, torch.randint(0, NUM_ITEMS, (rows,))
+
+
+@pytest.mark.parametrize("rows", [0, 1, 40])
+def test_where_every_item_is_drawn_once_it_is_the_full_softmax(rows: int) -> None:
+    queries, items, target = drawn_problem(rows)
+    every = torch.randperm(NUM_ITEMS)
+    sampled = sampled_softmax_loss(queries, items, target, every, torch.zeros(NUM_ITEMS))
+    full = full_softmax_loss(queries, items, target)
+    torch.testing.assert_close(sampled, full, atol=1e-5, rtol=1e-5)
+    for one, other in zip(
+        torch.autograd.grad(sampled, (queries, items)),
+        torch.autograd.grad(full, (queries, items)),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+
+
+def test_with_many_draws_of_unequal_probability_it_comes_to_the_full_softmax() -> None:
+    queries, items, target = drawn_problem(40)
+    queries, items = queries.detach(), items.detach()
+    sampler = ItemSampler(torch.arange(NUM_ITEMS) ** 3)
+    full = float(full_softmax_loss(queries, items, target))
+    errors = []
+    for num_samples in (100, 100_000):
+        sampled, log_expected = sampler.draw(num_samples)
+        loss = sampled_softmax_loss(queries, items, target, sampled, log_expected)
+        errors.append(abs(float(loss) - full))
+    assert errors[1] < 0.01
+    assert errors[1] < errors[0]
+    wrong = float(sampled_softmax_loss(queries, items, target, sampled, torch.zeros(num_samples)))
+    assert abs(wrong - full) > 1
+
+
+def test_items_are_drawn_as_often_as_the_log_of_their_events_says() -> None:
+    sampler = ItemSampler(torch.tensor([0, 6, 62]))  # log 2, log 8 and log 64: 1 to 3 to 6
+    torch.manual_seed(0)
+    sampled, log_expected = sampler.draw(100_000)
+    share = torch.bincount(sampled, minlength=3) / 100_000
+    torch.testing.assert_close(share, torch.tensor([0.1, 0.3, 0.6]), atol=0.01, rtol=0)
+    expected = torch.tensor([10_000.0, 30_000.0, 60_000.0])
+    torch.testing.assert_close(log_expected.exp(), expected[sampled])
+
+
+def test_a_large_catalogue_is_sampled_and_a_small_one_is_not() -> None:
+    assert default_dense_samples(100_000) == 0
+    assert default_dense_samples(100_001) > 0
+    shapes = [
+        GeneratorTraining(dense_samples=asked).shape(num_items, (400, 400), 8).dense_samples
+        for asked in (None, 0, 17)
+        for num_items in (100_000, 100_001)
+    ]
+    assert shapes == [0, default_dense_samples(100_001), 0, 0, 17, 17]
+    with pytest.raises(ValueError, match="dense_samples must be at least 0, got -1"):
+        GeneratorConfig(dense_samples=-1)
+
+
+def test_the_model_trains_on_as_many_items_as_its_configuration_draws() -> None:
+    torch.manual_seed(0)
+    losses = {}
+    for samples in (0, 50_000):
+        config = GeneratorConfig(
+            num_items=4, codebook_sizes=[2, 2], content_width=3, width=8, num_heads=2,
+            dropout=0.0, dense_samples=samples,
+        )  # fmt: skip
+        torch.manual_seed(0)
+        model = make_model(config, codes=torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]]))
+        output = model(
+            torch.tensor([[0, 1]]), torch.tensor([[1, 3]]), torch.empty(0, dtype=torch.int64)
+        )
+        losses[samples] = output.dense_loss
+    torch.testing.assert_close(losses[0], losses[50_000], atol=0.01, rtol=0)
+    assert not torch.equal(losses[0], losses[50_000])
 
 
 def _drawn(rows: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from genrec.errors import ArtifactError, TrainingError
-from genrec.training import TrainingConfig, discard_checkpoint, fit
+from genrec.errors import ArtifactError, InputError, TrainingError
+from genrec.training import (
+    Batch,
+    BatchSize,
+    Precision,
+    TrainingConfig,
+    chosen_precision,
+    discard_checkpoint,
+    fit,
+)
 from genrec.training.loop import learning_rate_at
 
 
@@ -50,6 +58,13 @@ class Points:
                 raise KeyboardInterrupt
             generator = torch.Generator().manual_seed(epoch * 100 + batch)
             yield {"x": torch.rand(16, 1, generator=generator)}
+
+    def size_of(self, batch: Batch) -> BatchSize:
+        rows = len(batch["x"])
+        return BatchSize(targets=rows, events=rows, places=2 * rows)
+
+    def part(self, batch: Batch, index: int, parts: int) -> Batch:
+        return {"x": batch["x"][index::parts]}
 
 
 CONFIG = TrainingConfig(num_epochs=4, learning_rate=0.05, checkpoint_seconds=1e-9, patience=4)
@@ -144,7 +159,106 @@ def test_the_learning_rate_climbs_then_falls() -> None:
     assert rates[-1] == pytest.approx(0.02)
 
 
-@pytest.mark.parametrize("field", ["num_epochs", "learning_rate", "patience"])
+class HalfBatches(Points):
+    """The same points in twice as many batches, of unequal sizes."""
+
+    def __len__(self) -> int:
+        return 20
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        for batch in super().epoch(epoch):
+            yield from ({"x": rows} for rows in batch["x"].split((5, 11)))
+
+
+def test_accumulated_batches_are_one_batch(tmp_path: Path) -> None:
+    def trained(points: Points, steps: int) -> tuple[Line, list[float]]:
+        model = Line()
+        model.dropout.p = 0.0
+        config = replace(CONFIG, accumulation_steps=steps)
+        result = fit(
+            model,
+            points,
+            config,
+            validate=None,
+            metric="",
+            work_dir=tmp_path / str(steps),
+            label="line",
+        )
+        return model, [entry["loss"] for entry in result.curve]
+
+    (one, one_curve), (two, two_curve) = trained(Points(), 1), trained(HalfBatches(), 2)
+    assert one_curve == pytest.approx(two_curve, rel=1e-5)
+    torch.testing.assert_close(one.out.weight, two.out.weight, atol=1e-5, rtol=1e-5)
+
+
+def test_what_an_epoch_read_is_counted(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, Points(fail_at=(2, 5)))
+    model = Line()
+    result = fit(model, Points(), CONFIG, validate=None, metric="", work_dir=tmp_path, label="line")
+    assert [(entry["events"], entry["places"]) for entry in result.curve] == [(160, 320)] * 4
+    assert [entry["padding_waste"] for entry in result.curve] == [0.5] * 4
+    assert result.padding_waste == 0.5
+    rates = [entry["items_per_second"] for entry in result.curve]
+    assert min(rates) <= result.items_per_second <= max(rates)
+    assert min(rates) > 0
+
+
+def test_bf16_learns_the_same_line_with_float32_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("genrec.training.precision.has_bf16", lambda device: True)
+    model = Line()
+    seen: list[torch.dtype] = []
+    model.hidden.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    config = replace(CONFIG, precision=Precision.BF16)
+    result = fit(model, Points(), config, validate=None, metric="", work_dir=tmp_path, label="line")
+    losses = [entry["loss"] for entry in result.curve]
+    assert losses[-1] < 0.3 * losses[0]
+    assert set(seen) == {torch.bfloat16}
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+def test_bf16_is_refused_where_the_device_only_emulates_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("genrec.training.precision.has_bf16", lambda device: False)
+    config = replace(CONFIG, precision=Precision.BF16)
+    with pytest.raises(InputError, match="this cpu does not multiply bfloat16 itself"):
+        fit(Line(), Points(), config, validate=None, metric="", work_dir=tmp_path, label="x")
+
+
+@pytest.mark.parametrize(
+    ("asked", "launched", "chosen"),
+    [
+        (None, None, Precision.FP32),
+        (None, "no", Precision.FP32),
+        (None, "bf16", Precision.BF16),
+        (Precision.FP32, "bf16", Precision.FP32),
+        (Precision.BF16, "no", Precision.BF16),
+    ],
+)
+def test_the_precision_is_the_one_asked_for_or_that_of_accelerate_launch(
+    asked: Precision | None,
+    launched: str | None,
+    chosen: Precision,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("ACCELERATE_MIXED_PRECISION", raising=False)
+    if launched is not None:
+        monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", launched)
+    assert chosen_precision(asked) is chosen
+
+
+def test_a_precision_of_accelerate_that_is_not_trained_in_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "fp16")
+    with pytest.raises(InputError, match="fp16"):
+        chosen_precision(None)
+
+
+@pytest.mark.parametrize("field", ["num_epochs", "learning_rate", "accumulation_steps", "patience"])
 def test_settings_that_cannot_be_are_refused(field: str) -> None:
     with pytest.raises(ValueError, match=f"{field} must be above 0, got 0"):
-        TrainingConfig(**{field: 0})
+        TrainingConfig(**{field: 0})  # type: ignore[arg-type]
