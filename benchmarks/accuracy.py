@@ -22,12 +22,11 @@ from benchmarks.accuracy_rows import MAIN, OTHERS, Rows, answer_all, figures_of,
 from benchmarks.accuracy_tables import tables
 from genrec import console
 from genrec.errors import InputError
-from genrec.training import discard_checkpoint
+from genrec.training import Precision, discard_checkpoint
 
 app = console.program(__doc__)
 
 OutOption = Annotated[Path, typer.Option(help="The JSON of all rows; ranks go beside it as .npz.")]
-PRECISIONS = ("fp32", "bf16")
 OUT = Path("docs/results/accuracy.json")
 
 
@@ -38,14 +37,12 @@ def train(
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.", min=0)] = 0,
     everything: Annotated[bool, typer.Option(help="Other histories and policies too.")] = False,
     precision: Annotated[
-        str, typer.Option(help="fp32 or bf16: of the products in training; answers are fp32.")
-    ] = "fp32",
+        Precision, typer.Option(help="Of the products in training; answers are fp32.")
+    ] = Precision.FP32,
     out: OutOption = OUT,
     work: Annotated[Path, typer.Option(help="Checkpoints.")] = Path("runs/accuracy"),
 ) -> None:
     """Measures one method with one seed on one run."""
-    if precision not in PRECISIONS:
-        raise InputError(f"--precision must be fp32 or bf16, got {precision}")
     if method not in METHODS:
         raise InputError(f"--method must be one of {', '.join(METHODS)}, got {method}")
     subject, rows = Subject(run), Rows(out)
@@ -59,7 +56,7 @@ def train(
         "seed": seed,
         "parameters": fitted.num_parameters,
         "train_seconds": round(fitted.train_seconds, 1),
-        "precision": precision,
+        "precision": str(precision),
         "settings": dict(fitted.settings),
         **provenance(["python", "-m", "benchmarks.accuracy", *sys.argv[1:]]),
     }

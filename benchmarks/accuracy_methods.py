@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from scipy import sparse
 from torch import Tensor, nn
 
@@ -51,7 +49,7 @@ from genrec.retrieval import (
     item_cosines,
 )
 from genrec.semantic_ids import SEMANTIC_IDS_KIND, SemanticIds
-from genrec.training import TrainingConfig
+from genrec.training import Precision, TrainingConfig
 
 __all__ = ["METHODS", "Fitted", "Subject", "Trial", "fit_method"]
 
@@ -142,18 +140,12 @@ class Trial:
     """Of everything that is drawn."""
     home: Path
     """Checkpoints; an interrupted training found there is continued."""
-    precision: str
-    """`fp32` or `bf16`: what matrices are multiplied in while training."""
+    precision: Precision
+    """What the products of a step are computed in."""
 
     def training(self, settings: TrainingConfig, **changes: Any) -> TrainingConfig:
-        """The settings of a method, with this seed."""
-        return replace(settings, seed=self.seed, **changes)
-
-    def products(self) -> AbstractContextManager[None]:
-        """In which the training runs."""
-        # Without the cache, which would keep the first step's weights to the end.
-        is_bf16 = self.precision == "bf16"
-        return torch.autocast("cpu", torch.bfloat16, enabled=is_bf16, cache_enabled=False)
+        """The settings of a method, with this seed and precision."""
+        return replace(settings, seed=self.seed, precision=self.precision, **changes)
 
 
 def fit_method(subject: Subject, method: str, trial: Trial) -> Fitted:
@@ -167,17 +159,16 @@ def _generator(subject: Subject, trial: Trial) -> Fitted:
     settings = GeneratorTraining()
     training = trial.training(settings.training, num_epochs=GENERATOR_EPOCHS)
     settings = replace(settings, training=training)
-    with trial.products():
-        model, result = fit_generator(
-            subject.split.train,
-            subject.ids.codes,
-            subject.ids.codebook_sizes,
-            subject.content,
-            settings,
-            judge=None,
-            work_dir=trial.home,
-            identity={"settings": asdict(settings), **subject.digests},
-        )
+    model, result = fit_generator(
+        subject.split.train,
+        subject.ids.codes,
+        subject.ids.codebook_sizes,
+        subject.content,
+        settings,
+        judge=None,
+        work_dir=trial.home,
+        identity={"settings": asdict(settings), **subject.digests},
+    )
     choose_combination(model, subject.selection.questions, mask_seen=subject.masks)
     source, weights = GeneratorSource(model, Mode.COMBINED), Weights.of(model.config)
 
@@ -201,15 +192,14 @@ def _generator(subject: Subject, trial: Trial) -> Fitted:
 def _sasrec(subject: Subject, trial: Trial) -> Fitted:
     settings = SasRecConfig()
     settings = replace(settings, training=trial.training(settings.training))
-    with trial.products():
-        model, result = fit_sasrec(
-            subject.split.train,
-            subject.num_items,
-            settings,
-            judge=partial(judge, task=subject.selection),
-            work_dir=trial.home,
-            identity={"settings": asdict(settings), "data": subject.digests[DATA_KIND]},
-        )
+    model, result = fit_sasrec(
+        subject.split.train,
+        subject.num_items,
+        settings,
+        judge=partial(judge, task=subject.selection),
+        work_dir=trial.home,
+        identity={"settings": asdict(settings), "data": subject.digests[DATA_KIND]},
+    )
     return Fitted(
         answer=listed(SasRecSource(model)),
         num_parameters=num_parameters(model),
