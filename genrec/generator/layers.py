@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Attention", "Block", "Dropout"]
+__all__ = ["Attention", "Block", "Dropout", "float32_stays"]
 
 BYTE_VALUES = 256
 
@@ -35,10 +35,11 @@ class Dropout(nn.Module):
         return scaled
 
 
-def _float32_stays(tensor: Tensor) -> AbstractContextManager[None]:
-    """In which autocast, if it is on for a CPU, changes no float32."""
-    if tensor.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
-        return torch.autocast("cpu", enabled=False)
+def float32_stays(tensor: Tensor) -> AbstractContextManager[None]:
+    """In which autocast, if it is on where the tensor is, changes no float32."""
+    device = tensor.device.type
+    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+        return torch.autocast(device, enabled=False)
     return nullcontext()
 
 
@@ -79,10 +80,10 @@ class Attention(nn.Module):
         """
         key, value = keys_values
         query = self._heads(self.query(queries))
-        if query.dtype != torch.float32 and query.device.type == "cpu":
-            # As autocast gives it; but attention in bfloat16 is slower than in float32 here.
+        is_slow = query.dtype != torch.float32 and query.device.type == "cpu"
+        if is_slow:  # bfloat16, as autocast gives it: on a CPU, attention is faster in float32
             query, key, value = query.float(), key.float(), value.float()
-        with _float32_stays(query):
+        with float32_stays(query) if is_slow else nullcontext():
             attended = F.scaled_dot_product_attention(
                 query, key, value, attn_mask=mask, is_causal=is_causal
             )

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from genrec.decoding import Edges
+from genrec.generator.layers import float32_stays
 from genrec.kernels import trie_expand
 
 __all__ = [
@@ -130,7 +131,7 @@ def sampled_softmax_loss(
     Source: Bengio and Senécal, Adaptive Importance Sampling to Accelerate Training of a Neural
     Probabilistic Language Model, 2008; Yi et al., RecSys 2019, for the correction's use here.
     """
-    with torch.autocast(queries.device.type, enabled=False):
+    with float32_stays(queries):
         queries, items = queries.float(), items.float()
         own = (queries * items[target]).sum(-1, keepdim=True)  # [R, 1]
         logits = torch.addmm(-log_expected, queries, items[sampled].T)  # [R, S]
@@ -147,7 +148,7 @@ def child_log_probs(queries: Tensor, nodes: Tensor, edges: Edges) -> Tensor:
         nodes: float [nodes, D]: vectors of the level that the edges lead to.
         edges: rows are rows of `queries`; for padding -inf is given.
     """
-    with torch.autocast(queries.device.type, enabled=False):
+    with float32_stays(queries):
         return trie_expand(queries.float(), nodes.float(), edges.child, edges.start, edges.degree)
 
 
