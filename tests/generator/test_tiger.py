@@ -195,6 +195,21 @@ def test_beams_that_widen_from_level_to_level_keep_their_ancestors(
     torch.testing.assert_close(ours.log_prob, truth, atol=1e-4, rtol=0)
 
 
+def test_items_of_a_single_code_are_ranked_by_its_token() -> None:
+    shape = TigerShape(
+        codebook_sizes=(7,), width=16, num_layers=1, num_heads=2, head_width=8, feed_forward=16
+    )
+    model, codes = tiger_t5(shape, seed=0), torch.arange(7)[:, None]
+    index, tokens = PrefixIndex(codes.numpy().astype(np.uint16)), shape.tokens(codes[[3, 5]]).T
+    decoder = T5Decoder(T5Weights(model, shape), index, tokens)
+    found = beam_search(decoder, index, num_requests=1, num_beams=7)
+    with torch.no_grad():
+        start = torch.full((1, 1), PAD)
+        logits = model(input_ids=tokens, decoder_input_ids=start).logits[:, 0]
+    truth = logits.log_softmax(-1).gather(1, shape.tokens(codes).T)
+    torch.testing.assert_close(found.log_prob, truth.gather(1, found.item_index), atol=1e-4, rtol=0)
+
+
 def test_weights_in_int8_find_most_of_the_same_beams(
     model: T5ForConditionalGeneration, tokens: Tensor, index: PrefixIndex
 ) -> None:

@@ -47,8 +47,9 @@ class T5Decoder:
 
     def score_children(self, level: int, edges: Edges) -> Tensor:
         """float32 [E]: see `Decoder`."""
-        tokens = self.index.codes_at(level, edges.child) + self.first_tokens[level]
-        return self.log_probs[edges.row, tokens]
+        tokens = self.index.codes_at(level, edges.child).add_(self.first_tokens[level])
+        places = tokens.add_(edges.row, alpha=self.log_probs.shape[1])
+        return self.log_probs.take(places)
 
     def advance(self, level: int, parents: Tensor, nodes: Tensor) -> None:
         """See `Decoder`."""
@@ -64,16 +65,26 @@ class T5Decoder:
 
     def _decode(self, tokens: Tensor) -> None:
         """Sets `log_probs` [B * M, V] for beams whose last token is `tokens` [B, M]."""
-        weights = self.weights
+        weights, steps = self.weights, self.ancestors.shape[2]
         hidden = F.embedding(tokens.flatten(), weights.embeddings)  # [B * M, D]
         projected = F.embedding(tokens.flatten(), weights.decoder_entry)  # [B * M, 3 * F]
         for depth, block in enumerate(weights.decoder_blocks):
             if block.self_input is not None:
                 projected = block.self_input(weights.normalise(hidden))
-            hidden = block.self_output.plus(self._attend_prefix(projected, depth), hidden)
+            self._remember(projected, depth)
+            if depth == 0 and steps <= len(weights.openings):
+                hidden = F.embedding(tokens.flatten(), weights.openings[steps - 1])
+            else:
+                hidden = block.self_output.plus(self._attend_prefix(projected, depth), hidden)
             hidden = self._attend_history(hidden, depth, block)
             hidden = weights.feed_forward(hidden, block)
         self.log_probs = weights.head(weights.normalise(hidden)).log_softmax(-1)
+
+    def _remember(self, projected: Tensor, depth: int) -> None:
+        """Writes the keys and values among `projected` [B * M, 3 * F] into the block's cache."""
+        num_beams, steps = self.ancestors.shape[1:]
+        heads = projected.view(self.batch, num_beams, 3, self.weights.num_heads, -1)
+        self.cache[depth, :, steps - 1, :num_beams] = heads[:, :, 1:]
 
     def _attend_prefix(self, projected: Tensor, depth: int) -> Tensor:
         """float [B * M, F]: the attention to the beams' own tokens.
@@ -84,7 +95,6 @@ class T5Decoder:
         """
         num_beams, steps = self.ancestors.shape[1:]
         heads = projected.view(self.batch, num_beams, 3, self.weights.num_heads, -1)
-        self.cache[depth, :, steps - 1, :num_beams] = heads[:, :, 1:]
         if steps == 1:
             attended = heads[:, :, 2]  # the softmax over one key is 1
         else:
