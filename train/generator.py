@@ -6,7 +6,7 @@ import shutil
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -111,16 +111,9 @@ def train(
     )
     if not processes().is_main_process:
         return
-    if refit:
-        chosen = load_generator(run / "generator").config
-        model.config.combination_weight = chosen.combination_weight
-        model.config.follower_weight = chosen.follower_weight
-    else:
-        choose_combination(model, task.questions, mask_seen=task.repeats is Repeats.MASK)
+    weigh_voices(model, run, task, refit=refit)
     facts = TrainingFacts(
-        data=describe_log(EventLog(run / "data"))
-        if stream
-        else describe(InteractionDataset.load(run / "data")),
+        data=described(run / "data", stream=stream),
         protocol=split,
         refit=refit,
         num_validation_questions=0 if refit else len(task),
@@ -133,6 +126,23 @@ def train(
     shutil.rmtree(work_dir / "shards", ignore_errors=True)
     console.show(curve_table(result, SELECTION_METRIC))
     console.say(f"{out}: {summary(model, result)}")
+
+
+def weigh_voices(
+    model: GenerativeRecommender, run: Path, task: EvaluationTask, *, refit: bool
+) -> None:
+    """Sets the weights of `combined` by validation; a refit takes those that were chosen before."""
+    if refit:
+        chosen = load_generator(run / "generator").config
+        model.config.combination_weight = chosen.combination_weight
+        model.config.follower_weight = chosen.follower_weight
+    else:
+        choose_combination(model, task.questions, mask_seen=task.repeats is Repeats.MASK)
+
+
+def described(data: Path, *, stream: bool) -> dict[str, Any]:
+    """What the model card says of the data; a log that was streamed is not loaded for it."""
+    return describe_log(EventLog(data)) if stream else describe(InteractionDataset.load(data))
 
 
 def refuse_other_split(semantic_ids: artifacts.Artifact, split: Protocol) -> None:
