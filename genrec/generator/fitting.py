@@ -125,6 +125,29 @@ def fit_generator(
             "give it longer histories"
         )
     torch.manual_seed(config.training.seed)
+    model = _fresh_model(train, codes, codebook_sizes, content, config)
+    result = fit(
+        model,
+        batches,
+        config.training,
+        validate=None if judge is None else lambda: _validate(model, judge),
+        metric=SELECTION_METRIC,
+        work_dir=work_dir,
+        label="generator",
+        identity=identity,
+    )
+    model.train(False)
+    return model, result
+
+
+def _fresh_model(
+    train: Histories | HistoryShards,
+    codes: npt.NDArray[np.uint16],
+    codebook_sizes: tuple[int, ...],
+    content: npt.NDArray[np.float32],
+    config: GeneratorTraining,
+) -> GenerativeRecommender:
+    """A model before its training, with all that is counted instead of learnt."""
     counts = (
         train.counts(len(codes))
         if isinstance(train, HistoryShards)
@@ -144,18 +167,7 @@ def fit_generator(
         follower_strengths=strengths,
     )
     model.sampler = ItemSampler(torch.from_numpy(counts))
-    result = fit(
-        model,
-        batches,
-        config.training,
-        validate=None if judge is None else lambda: _validate(model, judge),
-        metric=SELECTION_METRIC,
-        work_dir=work_dir,
-        label="generator",
-        identity=identity,
-    )
-    model.train(False)
-    return model, result
+    return model
 
 
 def _batches(
