@@ -125,11 +125,7 @@ def fit_generator(
             "give it longer histories"
         )
     torch.manual_seed(config.training.seed)
-    counts = (
-        train.counts(len(codes))
-        if isinstance(train, HistoryShards)
-        else np.bincount(train.item_index, minlength=len(codes))
-    )
+    counts = _counts(train, len(codes))
     centre = torch.from_numpy(content.mean(axis=0))
     shape = config.shape(len(codes), codebook_sizes, content.shape[1])
     model = make_model(
@@ -161,6 +157,13 @@ def _batches(
     if isinstance(train, HistoryShards):
         return StreamedWindowBatches(train, history=history, tokens=tokens, seed=seed)
     return WindowBatches(train, history=history, tokens=tokens, seed=seed)
+
+
+def _counts(train: Histories | HistoryShards, num_items: int) -> npt.NDArray[np.int64]:
+    """int64 [N]: training events of every item."""
+    if isinstance(train, HistoryShards):
+        return train.counts(num_items)
+    return np.bincount(train.item_index, minlength=num_items)
 
 
 def _validate(model: GenerativeRecommender, judge: Judge) -> dict[str, float]:
