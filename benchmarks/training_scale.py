@@ -6,6 +6,8 @@ The logs are drawn: histories of geometric lengths, items by Zipf's law, a catal
 the log, random content of width 384 and random unique codes. Each row is measured in a process of
 its own, on as many whole steps of the training loop as `--seconds` allow; seconds an epoch are the
 events of an epoch through the rate of those steps (`extrapolated` says where they did not fill it).
+Figures of CPU time stand beside those of the clock: with one thread they are what a core gives that
+nobody else uses.
 A row replaces the one for the same events, items, source and softmax in the JSON. Linux: the peak
 of memory is the process's own, model and optimizer included.
 """
@@ -81,7 +83,7 @@ def benchmark(
     items: Annotated[int | None, typer.Option(help="N; else it grows with the log.")] = None,
     source: Annotated[str | None, typer.Option(help="memory or stream; else both.")] = None,
     softmax: Annotated[str, typer.Option(help="default or full.")] = "default",
-    threads: Annotated[int, typer.Option(help="Threads of a step.")] = 2,
+    threads: Annotated[int, typer.Option(help="Threads of a step.")] = 1,
     seconds: Annotated[float, typer.Option(help="Of training, a row.")] = 25.0,
 ) -> None:
     """Measures one size, or all of them."""
@@ -135,6 +137,7 @@ def measure(case: Case, folder: Path) -> dict[str, Any]:
     model = drawn_model(settings, shards.counts(case.items))
     before = peak_mib()
     timed = TimedBatches(batches, case.seconds)
+    cpu_before = time.process_time()
     with tempfile.TemporaryDirectory() as work_dir:
         result = fit(
             model,
@@ -145,6 +148,8 @@ def measure(case: Case, folder: Path) -> dict[str, Any]:
             work_dir=Path(work_dir),
             label="steps",
         )
+    cpu_seconds = time.process_time() - cpu_before
+    events = result.curve[0]["events"]
     inputs = inputs_of(shards, settings.history)
     return {
         **asdict(case),
@@ -152,12 +157,13 @@ def measure(case: Case, folder: Path) -> dict[str, Any]:
         "dense_samples": model.config.dense_samples,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "steps": timed.given,
-        "seconds_per_step": result.curve[0]["events"] / result.items_per_second / timed.given,
+        "seconds_per_step": events / result.items_per_second / timed.given,
         "items_per_second": result.items_per_second,
-        "padding_waste": result.padding_waste,
+        "items_per_cpu_second": events / cpu_seconds,
         "epoch_seconds": inputs / result.items_per_second,
+        "epoch_cpu_seconds": inputs * cpu_seconds / events,
         "extrapolated": timed.cut_short,
-        "item_tables_seconds": item_tables_seconds(model),
+        "item_tables_cpu_seconds": item_tables_seconds(model),
         "preparation_seconds": preparation,
         "peak_before_training_mib": before,
         "peak_mib": peak_mib(),
@@ -224,14 +230,14 @@ def drawn_model(settings: GeneratorTraining, counts: IntArray) -> GenerativeReco
 
 
 def item_tables_seconds(model: GenerativeRecommender) -> float:
-    """The vectors of all items and nodes, forwards and backwards: the median of three."""
+    """The vectors of all items and nodes, forwards and backwards: CPU time, median of three."""
     model.train()
     taken = []
     for _ in range(3):
-        began = time.monotonic()
+        began = time.process_time()
         tables = model.item_tables()
         torch.stack([each.sum() for each in (tables.items, *tables.nodes)]).sum().backward()
-        taken.append(time.monotonic() - began)
+        taken.append(time.process_time() - began)
         model.zero_grad()
     return sorted(taken)[1]
 

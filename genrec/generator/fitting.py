@@ -148,11 +148,7 @@ def _fresh_model(
     config: GeneratorTraining,
 ) -> GenerativeRecommender:
     """A model before its training, with all that is counted instead of learnt."""
-    counts = (
-        train.counts(len(codes))
-        if isinstance(train, HistoryShards)
-        else np.bincount(train.item_index, minlength=len(codes))
-    )
+    counts = _counts(train, len(codes))
     centre = torch.from_numpy(content.mean(axis=0))
     blocks = train.blocks() if isinstance(train, HistoryShards) else [train]
     followers, strengths = strongest_followers(blocks, len(codes), config.followers)
@@ -177,6 +173,13 @@ def _batches(
     if isinstance(train, HistoryShards):
         return StreamedWindowBatches(train, history=history, tokens=tokens, seed=seed)
     return WindowBatches(train, history=history, tokens=tokens, seed=seed)
+
+
+def _counts(train: Histories | HistoryShards, num_items: int) -> npt.NDArray[np.int64]:
+    """int64 [N]: training events of every item."""
+    if isinstance(train, HistoryShards):
+        return train.counts(num_items)
+    return np.bincount(train.item_index, minlength=num_items)
 
 
 def _validate(model: GenerativeRecommender, judge: Judge) -> dict[str, float]:
