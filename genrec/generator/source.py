@@ -314,24 +314,34 @@ class GeneratorSource:
         permitted = asked.permitted()
         best = select_top_k(dense, permitted, num_beams[-1], self.name).item_index
         followed = self._followed(asked)
-        strongest = followed.masked_fill(followed == 0, -torch.inf)
-        most = min(FOLLOWER_CANDIDATES, num_beams[-1])
-        following = select_top_k(strongest, permitted, most, self.name).item_index
-        rest = torch.cat([best, only_new(following, best)], dim=1)
+        rest = best
+        if followed is not None:
+            strongest = followed.masked_fill(followed == 0, -torch.inf)
+            most = min(FOLLOWER_CANDIDATES, num_beams[-1])
+            following = select_top_k(strongest, permitted, most, self.name).item_index
+            rest = torch.cat([best, only_new(following, best)], dim=1)
         beams = self._beams(asked, num_beams, deadline, tracked=rest)
         assert beams.tracked is not None
         items = torch.cat([beams.item_index, only_new(rest, beams.item_index)], dim=1)
         places = items.clamp(min=0)
+        dense = dense.gather(1, places)
         return ScoredUnion(
             item_index=items,
             generative=torch.cat([beams.log_prob, beams.tracked], dim=1),
-            dense=dense.gather(1, places),
-            followed=followed.gather(1, places) - followed.amax(1, keepdim=True),
+            dense=dense,
+            followed=torch.zeros_like(dense)
+            if followed is None
+            else followed.gather(1, places) - followed.amax(1, keepdim=True),
         )
 
-    def _followed(self, asked: EncodedRequests) -> Tensor:
-        """float32 [B, N]: how much each item followed the history, the logarithm beyond a scale."""
+    def _followed(self, asked: EncodedRequests) -> Tensor | None:
+        """float32 [B, N]: how much each item followed the history, the logarithm beyond a scale.
+
+        None where the model knows of no followers.
+        """
         model, tables = self.model, asked.tables
+        if not model.config.num_followers:
+            return None
         strengths = follower_scores(
             model.followers, model.follower_strengths, asked.window, tables.num_items
         )
