@@ -112,7 +112,7 @@ def ease_weights(histories: Histories, num_items: int, l2: float) -> FloatArray:
     precision = torch.cholesky_inverse(torch.linalg.cholesky(gram))
     weights = precision / -precision.diagonal()
     weights.fill_diagonal_(0.0)
-    return np.asarray(weights.numpy())
+    return np.ascontiguousarray(weights.numpy())  # SciPy would copy it in every product
 
 
 def _people(histories: Histories, num_items: int) -> sparse.csr_array:
