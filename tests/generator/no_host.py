@@ -70,8 +70,11 @@ class NoHost(TorchDispatchMode):
         if name in FORBIDDEN:
             raise ForbiddenOperatorError(f"{func} waits for the host, or makes shapes of values")
         self._check_indices(name, args)
-        self._check_sizes(name, args, kwargs)
-        found = func(*args, **kwargs)
+        self._check_sizes(func, kwargs)
+        with self:  # an operator made of others is these others, each looked at
+            found = func.decompose(*args, **kwargs)
+        if found is NotImplemented:
+            found = func(*args, **kwargs)
         self._check_devices(func, tree_leaves((args, kwargs)), read=True)
         self._check_devices(func, tree_leaves(found), read=False)
         return found
@@ -81,13 +84,11 @@ class NoHost(TorchDispatchMode):
         if indexes and any(torch.is_tensor(each) and each.dtype == torch.bool for each in args[1]):
             raise ForbiddenOperatorError(f"{name} by a mask makes shapes of values")
 
-    def _check_sizes(self, name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
-        if name == "repeat_interleave" and any(
-            isinstance(each, Tensor) and each.dtype in {torch.int32, torch.int64} for each in args
-        ):
+    def _check_sizes(self, func: Any, kwargs: dict[str, Any]) -> None:
+        if func is torch.ops.aten.repeat_interleave.Tensor:
             raise ForbiddenOperatorError("repeat_interleave by counts makes shapes of values")
         if kwargs.get("pin_memory"):
-            raise ForbiddenOperatorError(f"{name} asks the host for memory")
+            raise ForbiddenOperatorError(f"{func} asks the host for memory")
 
     def _check_devices(self, func: Any, leaves: Sequence[Any], *, read: bool) -> None:
         for each in leaves:
