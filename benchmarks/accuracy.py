@@ -4,30 +4,43 @@
 
 A run folder needs `data/`, `embeddings/` and `semantic_ids/`; the split is the one that its
 Semantic IDs learnt from. All items are ranked, all people are asked, validation and test; metrics
-are at item level. With `--everything` the test is also asked with the histories cut to 20 events
-and with seen items allowed. Interrupted, the same command goes on.
+are at item level. With `--everything` the test is also asked with the histories cut to 20 events,
+with seen items allowed, and with the order of each history shuffled. Interrupted, the same command
+goes on.
 `python -m benchmarks.accuracy tables` prints what stands in the file, with paired differences.
 """
 
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from benchmarks.accuracy_methods import METHODS, Subject, Trial, fit_method
-from benchmarks.accuracy_rows import MAIN, OTHERS, Rows, answer_all, figures_of, provenance
+from benchmarks.accuracy_rows import (
+    MAIN,
+    OTHERS,
+    TRAINED_HISTORY,
+    Rows,
+    answer_all,
+    figures_of,
+    provenance,
+    segment_figures,
+)
 from benchmarks.accuracy_tables import tables
 from genrec import console
 from genrec.errors import InputError
+from genrec.evaluation import segments_of, shuffled_task
 from genrec.training import Precision, discard_checkpoint
 
 app = console.program(__doc__)
 
 OutOption = Annotated[Path, typer.Option(help="The JSON of all rows; ranks go beside it as .npz.")]
 OUT = Path("docs/results/accuracy.json")
+SHUFFLE_SEED = 0
 
 
 @app.command()
@@ -61,16 +74,16 @@ def train(
         **provenance(["python", "-m", "benchmarks.accuracy", *sys.argv[1:]]),
     }
     for part, variant in asked:
-        questions = getattr(subject.split, part)
+        task = subject.task(part)
+        if variant.shuffled:
+            task = shuffled_task(task, SHUFFLE_SEED, TRAINED_HISTORY)
         label = f"{name} {part}, {variant.label}"
-        for row_name, ranks in answer_all(fitted.answer, questions, variant, label).items():
+        for row_name, ranks in answer_all(fitted.answer, task.questions, variant, label).items():
             figures = figures_of(ranks)
-            identity = {
-                "method": row_name,
-                "part": part,
-                "history": variant.history,
-                "seen_masked": variant.seen_masked,
-            }
+            if (part, variant) == ("test", MAIN):
+                segments = segments_of(subject.split, task, TRAINED_HISTORY)
+                figures["segments"] = segment_figures(segments, ranks)
+            identity = {"method": row_name, "part": part, **asdict(variant)}
             rows.add(facts | identity | figures, ranks if variant == MAIN else None)
             recall, gain = figures["recall@10"], figures["ndcg@10"]
             console.say(f"{label}: {row_name} R@10 {recall:.4f}, N@10 {gain:.4f}")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -49,12 +49,15 @@ from genrec.retrieval import (
     item_cosines,
 )
 from genrec.semantic_ids import SEMANTIC_IDS_KIND, SemanticIds
-from genrec.training import Precision, TrainingConfig
+from genrec.training import Precision
 
 __all__ = ["METHODS", "Fitted", "Subject", "Trial", "fit_method"]
 
+Settings = TypeVar("Settings", GeneratorTraining, SasRecConfig, TwoTowerConfig)
+
 K = 10
 VALIDATION_QUESTIONS = 6000
+TRAINING = "training."
 GENERATOR_EPOCHS = 10
 """All of them: a sample of validation, asked every epoch, chose worse."""
 
@@ -104,8 +107,13 @@ class Subject:
     @cached_property
     def selection(self) -> EvaluationTask:
         """A sample of the validation questions, drawn from all people; it chooses epochs."""
+        whole = self.task("validation")
+        return replace(whole, questions=whole.questions.sample(VALIDATION_QUESTIONS, 0))
+
+    def task(self, part: str) -> EvaluationTask:
+        """All questions of validation or test."""
         return EvaluationTask(
-            questions=self.split.validation.sample(VALIDATION_QUESTIONS, 0),
+            questions=getattr(self.split, part),
             num_items=self.num_items,
             repeats=self.dataset.repeats,
         )
@@ -142,10 +150,19 @@ class Trial:
     """Checkpoints; an interrupted training found there is continued."""
     precision: Precision
     """What the products of a step are computed in."""
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the method that are not its usual ones; `training.x` is x of its training."""
+    is_judged: bool = True
+    """Whether validation chooses the epoch; if not, the last one's weights are taken."""
 
-    def training(self, settings: TrainingConfig, **changes: Any) -> TrainingConfig:
-        """The settings of a method, with this seed and precision."""
-        return replace(settings, seed=self.seed, precision=self.precision, **changes)
+    def settings(self, usual: Settings, **training: Any) -> Settings:
+        """The settings of a method, with this seed, this precision and the changes."""
+        for name, value in self.changes.items():
+            if name.startswith(TRAINING):
+                training[name.removeprefix(TRAINING)] = value
+        own = {k: value for k, value in self.changes.items() if not k.startswith(TRAINING)}
+        training |= {"seed": self.seed, "precision": self.precision}
+        return replace(usual, training=replace(usual.training, **training), **own)
 
 
 def fit_method(subject: Subject, method: str, trial: Trial) -> Fitted:
@@ -156,9 +173,7 @@ def fit_method(subject: Subject, method: str, trial: Trial) -> Fitted:
 
 
 def _generator(subject: Subject, trial: Trial) -> Fitted:
-    settings = GeneratorTraining()
-    training = trial.training(settings.training, num_epochs=GENERATOR_EPOCHS)
-    settings = replace(settings, training=training)
+    settings = trial.settings(GeneratorTraining(), num_epochs=GENERATOR_EPOCHS)
     model, result = fit_generator(
         subject.split.train,
         subject.ids.codes,
@@ -190,13 +205,12 @@ def _generator(subject: Subject, trial: Trial) -> Fitted:
 
 
 def _sasrec(subject: Subject, trial: Trial) -> Fitted:
-    settings = SasRecConfig()
-    settings = replace(settings, training=trial.training(settings.training))
+    settings = trial.settings(SasRecConfig())
     model, result = fit_sasrec(
         subject.split.train,
         subject.num_items,
         settings,
-        judge=partial(judge, task=subject.selection),
+        judge=partial(judge, task=subject.selection) if trial.is_judged else None,
         work_dir=trial.home,
         identity={"settings": asdict(settings), "data": subject.digests[DATA_KIND]},
     )
@@ -209,13 +223,12 @@ def _sasrec(subject: Subject, trial: Trial) -> Fitted:
 
 
 def _two_tower(subject: Subject, trial: Trial) -> Fitted:
-    settings = TwoTowerConfig()
-    settings = replace(settings, training=trial.training(settings.training))
+    settings = trial.settings(TwoTowerConfig())
     two_tower = fit_two_tower(
         subject.split.train,
         subject.content,
         settings,
-        validation=subject.selection.questions,
+        validation=subject.selection.questions if trial.is_judged else None,
         mask_seen=subject.masks,
         work_dir=trial.home,
     )

@@ -27,6 +27,7 @@ from genrec.interactions import EvaluationSet, RequestBatch
 __all__ = [
     "MAIN",
     "OTHERS",
+    "TRAINED_HISTORY",
     "Ranks",
     "Row",
     "Rows",
@@ -35,6 +36,7 @@ __all__ = [
     "figures_of",
     "key_of",
     "provenance",
+    "segment_figures",
 ]
 
 K = 10
@@ -56,11 +58,19 @@ class Variant:
     """Events that a method is shown, the latest ones; where it is what it trained with, all."""
     seen_masked: bool = True
     """Whether what a person has had, shown or not, is left out of the answer."""
+    shuffled: bool = False
+    """Whether the questions' histories are in an order drawn at random: the order probe."""
 
     @property
     def label(self) -> str:
         """For people."""
-        return f"history {self.history}, seen {'masked' if self.seen_masked else 'allowed'}"
+        order = ", order shuffled" if self.shuffled else ""
+        return f"history {self.history}, seen {'masked' if self.seen_masked else 'allowed'}{order}"
+
+    def includes(self, row: Mapping[str, Any]) -> bool:
+        """Whether a row was asked like this."""
+        asked = (row["history"], row["seen_masked"], row.get("shuffled", False))
+        return asked == (self.history, self.seen_masked, self.shuffled)
 
     def requests(self, questions: EvaluationSet, rows: npt.NDArray[np.int64]) -> RequestBatch:
         """Some of the questions, as they are asked."""
@@ -77,6 +87,7 @@ OTHERS = (
     Variant(seen_masked=False),
     Variant(history=20),
     Variant(history=20, seen_masked=False),
+    Variant(shuffled=True),
 )
 
 
@@ -93,6 +104,19 @@ def answer_all(
                 parts.setdefault(name, []).append(found[:, 0].astype(np.uint8))
             advance(rows.size)
     return {name: np.concatenate(ranks) for name, ranks in parts.items()}
+
+
+def segment_figures(segments: Mapping[str, npt.NDArray[np.bool_]], ranks: Ranks) -> Row:
+    """By name of each segment that somebody is in: how many, recall@10 and ndcg@10 of them."""
+    found = {}
+    for name, members in segments.items():
+        if members.any():
+            figures = figures_of(ranks[members])
+            found[name] = {
+                key: figures[key]
+                for key in ("num_people", "recall@10", "recall@10_ci95", "ndcg@10")
+            }
+    return found
 
 
 def figures_of(ranks: Ranks) -> Row:
@@ -143,7 +167,8 @@ class Rows:
 
 def key_of(row: Mapping[str, Any]) -> str:
     """What tells rows apart."""
-    return "/".join(str(row[name]) for name in IDENTITY)
+    key = "/".join(str(row[name]) for name in IDENTITY)
+    return f"{key}/shuffled" if row.get("shuffled", False) else key
 
 
 def provenance(command: list[str]) -> Row:

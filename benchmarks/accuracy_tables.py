@@ -76,10 +76,9 @@ def tables(rows: Rows) -> str:
 
 
 def _groups(rows: Sequence[Row], ranks: Rows, part: str, variant: Variant) -> dict[str, Group]:
-    wanted = (part, variant.history, variant.seen_masked)
     by_method: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        if (row["part"], row["history"], row["seen_masked"]) == wanted:
+        if row["part"] == part and variant.includes(row):
             by_method[row["method"]].append(row)
     groups = {
         name: Group(method=name, rows=found, ranks=ranks.ranks) for name, found in by_method.items()
@@ -138,7 +137,7 @@ def _variants(found: Sequence[Row]) -> str:
     variants = (MAIN, *OTHERS)
     cells: dict[str, dict[Variant, str]] = defaultdict(dict)
     for row in found:
-        variant = Variant(history=row["history"], seen_masked=row["seen_masked"])
+        variant = next(each for each in variants if each.includes(row))
         if row["part"] == "test" and row["seed"] == 0:
             cells[row["method"]][variant] = f"{row['recall@10']:.4f} / {row['ndcg@10']:.4f}"
     asked = {name: each for name, each in cells.items() if len(each) == len(variants)}
