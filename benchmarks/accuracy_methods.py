@@ -15,6 +15,7 @@ from scipy import sparse
 from torch import Tensor, nn
 
 from benchmarks.accuracy_rows import Answer
+from benchmarks.tokenizers import SPINE
 from genrec import artifacts
 from genrec.embeddings import EMBEDDINGS_KIND, ItemEmbeddings
 from genrec.evaluation import EvaluationTask, judge
@@ -27,6 +28,7 @@ from genrec.generator import (
 )
 from genrec.generator.combination import Weights, mix
 from genrec.generator.sasrec import SasRecConfig, SasRecSource, fit_sasrec
+from genrec.generator.tiger import TigerSource, TigerTraining, fit_tiger
 from genrec.interactions import (
     DATA_KIND,
     InteractionDataset,
@@ -48,12 +50,12 @@ from genrec.retrieval import (
     followed_by,
     item_cosines,
 )
-from genrec.semantic_ids import SEMANTIC_IDS_KIND, SemanticIds
+from genrec.semantic_ids import SEMANTIC_IDS_KIND, SemanticIds, fit_semantic_ids
 from genrec.training import Precision
 
 __all__ = ["METHODS", "Fitted", "Subject", "Trial", "fit_method"]
 
-Settings = TypeVar("Settings", GeneratorTraining, SasRecConfig, TwoTowerConfig)
+Settings = TypeVar("Settings", GeneratorTraining, SasRecConfig, TigerTraining, TwoTowerConfig)
 
 K = 10
 VALIDATION_QUESTIONS = 6000
@@ -222,6 +224,34 @@ def _sasrec(subject: Subject, trial: Trial) -> Fitted:
     )
 
 
+def _tiger(subject: Subject, trial: Trial) -> Fitted:
+    settings = trial.settings(TigerTraining())
+    ids = _text_ids(subject, trial)
+    model, result = fit_tiger(
+        subject.split.train,
+        ids.codes,
+        ids.codebook_sizes,
+        settings,
+        work_dir=trial.home,
+        identity={"settings": asdict(settings), **subject.digests},
+    )
+    return Fitted(
+        answer=listed(TigerSource(model)),
+        num_parameters=num_parameters(model),
+        train_seconds=result.train_seconds,
+        settings=asdict(settings),
+    )
+
+
+def _text_ids(subject: Subject, trial: Trial) -> SemanticIds:
+    """Codes of the texts alone, as TIGER has them; kept beside the checkpoints."""
+    folder = trial.home / "semantic_ids"
+    if not folder.is_dir():
+        ids = fit_semantic_ids(subject.content, replace(SPINE, seed=trial.seed))
+        ids.save(folder)
+    return SemanticIds.load(folder)
+
+
 def _two_tower(subject: Subject, trial: Trial) -> Fitted:
     settings = trial.settings(TwoTowerConfig())
     two_tower = fit_two_tower(
@@ -273,6 +303,7 @@ def _popularity(subject: Subject) -> Fitted:
 TRAINED: dict[str, Callable[[Subject, Trial], Fitted]] = {
     "generator": _generator,
     "sasrec": _sasrec,
+    "tiger": _tiger,
     "two_tower": _two_tower,
 }
 """`generator` makes three rows: `generative`, `dense` and `combined`."""

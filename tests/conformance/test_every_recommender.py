@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ from genrec.funnel import (
 from genrec.funnel.sources import make_slates
 from genrec.generator import GeneratorSource, GraphedSource, Mode, SlateConfig
 from genrec.generator.sasrec import SasRec, SasRecConfig, SasRecSource
+from genrec.generator.tiger import Tiger, TigerSource, TigerTraining
 from genrec.interactions import (
     NO_ITEM,
     Histories,
@@ -42,6 +44,7 @@ UNDER_TEST = (
     *(f"slates by {mode}" for mode in Mode),
     *(f"graphs of {mode}" for mode in Mode),
     "sasrec",
+    "tiger",
     "item_item",
     "ease",
     "recommender",
@@ -117,9 +120,18 @@ def controls(dataset: InteractionDataset) -> dict[str, Source]:
     weights = ease_weights(dataset.histories, dataset.num_items, l2=10.0)
     return {
         "sasrec": SasRecSource(SasRec(dataset.num_items, SasRecConfig(width=16))),
+        "tiger": TigerSource(tiger(dataset.num_items)),
         "item_item": ItemItemSource("item_item", cosines, fading=0.8),
         "ease": ItemItemSource("ease", weights),
     }
+
+
+def tiger(num_items: int) -> Tiger:
+    """With fresh weights; an item's codes are the digits of its number."""
+    sizes = (num_items // 8 + 1, 8)
+    codes = np.stack(np.divmod(np.arange(num_items), 8), axis=1)
+    shape = TigerTraining(width=16, num_layers=1, num_heads=2, head_width=8).shape(sizes)
+    return Tiger(codes, shape, history=4, seed=0)
 
 
 @pytest.fixture(params=UNDER_TEST)

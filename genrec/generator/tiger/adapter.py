@@ -83,7 +83,7 @@ class T5Decoder:
     def _remember(self, projected: Tensor, depth: int) -> None:
         """Writes the keys and values among `projected` [B * M, 3 * F] into the block's cache."""
         num_beams, steps = self.ancestors.shape[1:]
-        heads = projected.view(self.batch, num_beams, 3, self.weights.num_heads, -1)
+        heads = projected.view(self.batch, num_beams, 3, *self.weights.heads)
         self.cache[depth, :, steps - 1, :num_beams] = heads[:, :, 1:]
 
     def _attend_prefix(self, projected: Tensor, depth: int) -> Tensor:
@@ -94,7 +94,7 @@ class T5Decoder:
             depth: of the block.
         """
         num_beams, steps = self.ancestors.shape[1:]
-        heads = projected.view(self.batch, num_beams, 3, self.weights.num_heads, -1)
+        heads = projected.view(self.batch, num_beams, 3, *self.weights.heads)
         if steps == 1:
             attended = heads[:, :, 2]  # the softmax over one key is 1
         else:
@@ -107,7 +107,7 @@ class T5Decoder:
                 scale=1.0,
                 bias=self.weights.decoder_biases[steps - 1],
             )
-        return attended.reshape(len(projected), -1)
+        return attended.flatten(2).flatten(0, 1)
 
     def _attend_history(self, hidden: Tensor, depth: int, block: BlockWeights) -> Tensor:
         """float, as `hidden` [B * M, D]: it and the attention to the encoder's states."""
@@ -118,31 +118,28 @@ class T5Decoder:
         attended = F.scaled_dot_product_attention(
             self._split(query), key, value, attn_mask=self.unseen, scale=1.0
         )  # [B, H, M, d]
-        attended = attended.transpose(1, 2).reshape(len(hidden), -1)
+        attended = attended.transpose(1, 2).flatten(2).flatten(0, 1)
         return block.cross_output.plus(attended, hidden)
 
     def _project(self, states: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Per block of the decoder, keys and values of the history's states, each [B, H, P, d]."""
         weights = self.weights
         projected = weights.memory_input(states.flatten(0, 1))
-        heads = projected.view(
-            self.batch, -1, len(weights.decoder_blocks), 2, weights.num_heads, weights.head_width
-        )
+        shape = (*states.shape[:2], len(weights.decoder_blocks), 2, *weights.heads)
+        heads = projected.view(shape)
         keys_values = heads.permute(2, 3, 0, 4, 1, 5).contiguous()
         return [(key, value) for key, value in keys_values]
 
     def _split(self, rows: Tensor) -> Tensor:
         """[B, H, rows / B, d] of [rows, H * d]."""
-        heads = rows.view(self.batch, -1, self.weights.num_heads, self.weights.head_width)
-        return heads.transpose(1, 2)
+        each = len(rows) // max(self.batch, 1)
+        return rows.view(self.batch, each, *self.weights.heads).transpose(1, 2)
 
     def _new_cache(self, num_beams: int) -> Tensor:
         """Room for the keys and values of all steps: [decoder blocks, B, L, W, 2, H, d]."""
         weights = self.weights
         steps = (len(weights.decoder_blocks), self.batch, weights.shape.num_levels)
-        return weights.embeddings.new_empty(
-            *steps, num_beams, 2, weights.num_heads, weights.head_width
-        )
+        return weights.embeddings.new_empty(*steps, num_beams, 2, *weights.heads)
 
 
 def _unseen(tokens: Tensor) -> Tensor | None:

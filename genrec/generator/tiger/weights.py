@@ -109,6 +109,11 @@ class T5Weights:
         """For the first step and, if there is one, the second, float [V, D]: each token behind the
         first block's self-attention; before it stands the start token, the same everywhere."""
 
+    @property
+    def heads(self) -> tuple[int, int]:
+        """H heads of width d."""
+        return self.num_heads, self.head_width
+
     def normalise(self, hidden: Tensor) -> Tensor:
         """`hidden` [R, D] by its length.
 
@@ -142,7 +147,7 @@ class T5Weights:
             attended = F.scaled_dot_product_attention(
                 query, key, value, attn_mask=bias, scale=1.0
             )  # [B, H, P, d]
-            attended = attended.transpose(1, 2).reshape(batch * length, -1)
+            attended = attended.transpose(1, 2).flatten(2).flatten(0, 1)
             hidden = block.self_output.plus(attended, hidden)
             hidden = self.feed_forward(hidden, block)
         states = self.normalise(hidden) * self.encoder_gain
