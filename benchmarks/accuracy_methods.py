@@ -20,6 +20,7 @@ from genrec import artifacts
 from genrec.embeddings import EMBEDDINGS_KIND, ItemEmbeddings
 from genrec.evaluation import EvaluationTask, judge
 from genrec.generator import (
+    GenerativeRecommender,
     GeneratorSource,
     GeneratorTraining,
     Mode,
@@ -53,7 +54,16 @@ from genrec.retrieval import (
 from genrec.semantic_ids import SEMANTIC_IDS_KIND, SemanticIds, fit_semantic_ids
 from genrec.training import Precision
 
-__all__ = ["METHODS", "Fitted", "Subject", "Trial", "fit_method"]
+__all__ = [
+    "METHODS",
+    "Fitted",
+    "Subject",
+    "Trial",
+    "best_by",
+    "fit_method",
+    "listed",
+    "three_voices",
+]
 
 Settings = TypeVar("Settings", GeneratorTraining, SasRecConfig, TigerTraining, TwoTowerConfig)
 
@@ -187,22 +197,11 @@ def _generator(subject: Subject, trial: Trial) -> Fitted:
         identity={"settings": asdict(settings), **subject.digests},
     )
     choose_combination(model, subject.selection.questions, mask_seen=subject.masks)
-    source, weights = GeneratorSource(model, Mode.COMBINED), Weights.of(model.config)
-
-    def answer(requests: RequestBatch) -> dict[str, Tensor]:
-        """All three rows from one search: the beams stand first in the union, best first."""
-        union = source.scored_union(requests)
-        return {
-            "generative": union.item_index[:, :K],
-            "dense": mix(union, Weights(generative=0.0, followed=0.0), K).item_index,
-            "combined": mix(union, weights, K).item_index,
-        }
-
     return Fitted(
-        answer=answer,
+        answer=three_voices(model),
         num_parameters=num_parameters(model),
         train_seconds=result.train_seconds,
-        settings={**asdict(settings), "combination": asdict(weights)},
+        settings={**asdict(settings), "combination": asdict(Weights.of(model.config))},
     )
 
 
@@ -330,15 +329,37 @@ def _chosen(
 ) -> Fitted:
     """The source with the value of its one setting that is best on validation."""
     started = time.perf_counter()
-    gains = {value: judge(make(value), subject.selection)["ndcg@10"] for value in values}
-    best = max(gains, key=lambda value: gains[value])
-    source = make(best)
+    best, gains = best_by(values, make, subject.selection)
     return Fitted(
-        answer=listed(source),
+        answer=listed(make(best)),
         num_parameters=num_parameters,
         train_seconds=time.perf_counter() - started,
         settings={setting: best, "validation": {str(value): gains[value] for value in values}},
     )
+
+
+def best_by(
+    values: Sequence[float], make: Callable[[float], Source], task: EvaluationTask
+) -> tuple[float, dict[float, float]]:
+    """The value whose source has the highest ndcg@10, and that of every value."""
+    gains = {value: judge(make(value), task)["ndcg@10"] for value in values}
+    return max(gains, key=lambda value: gains[value]), gains
+
+
+def three_voices(model: GenerativeRecommender) -> Answer:
+    """What a generator gives in each of its modes."""
+    source, weights = GeneratorSource(model, Mode.COMBINED), Weights.of(model.config)
+
+    def answer(requests: RequestBatch) -> dict[str, Tensor]:
+        """All three from one search: the beams stand first in the union, best first."""
+        union = source.scored_union(requests)
+        return {
+            "generative": union.item_index[:, :K],
+            "dense": mix(union, Weights(generative=0.0, followed=0.0), K).item_index,
+            "combined": mix(union, weights, K).item_index,
+        }
+
+    return answer
 
 
 def listed(source: Source) -> Answer:

@@ -24,7 +24,7 @@ import os
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,33 +43,22 @@ from genrec.interactions import (
     Histories,
     InteractionDataset,
     Protocol,
-    Repeats,
     split_histories,
 )
-from genrec.retrieval import TwoTowerConfig, fit_two_tower
 from genrec.semantic_ids import (
-    COLLABORATIVE,
     LinearQuantizer,
-    Modality,
     Preparation,
     ResidualKMeansConfig,
     SemanticIds,
     SemanticIdStore,
     categories_of,
-    fit_semantic_ids,
 )
 from genrec.semantic_ids.prefixes import PrefixGroups
 
-from .tokenizers import ARMS
+from .held_out import HELD_OUT, fit_without, hold_out
 
 app = console.program(__doc__)
 
-ARM = ARMS["rkmeans-two-tower"]
-"""The default."""
-DEFAULT_TOKENIZER = ResidualKMeansConfig()
-RETRIEVER_EPOCHS = 11
-"""As validation chose for the whole catalogue."""
-HELD_OUT = 0.05
 COLUMN = "categories"
 NUM_ITEMS_AT_SCALE, WIDTH_AT_SCALE, NUM_ADDED_AT_SCALE = 1_000_000, 64, 500
 ITEMS_AT_ONCE = 1024
@@ -144,14 +133,9 @@ def trial(subject: Subject, seed: int, folder: Path) -> Json:
     """Holds items out, fits the others, adds them, and compares."""
     num_items = subject.dataset.num_items
     generator = np.random.default_rng(seed)
-    held = np.sort(generator.choice(num_items, round(HELD_OUT * num_items), replace=False))
-    fitted = np.setdiff1d(np.arange(num_items), held)
-    learnt = item_vectors(subject, fitted, seed, folder.with_name(f"{seed}-training"))
-    modality = Modality(vectors=learnt, weight=ARM.weight)
-    ids = fit_semantic_ids(
-        subject.text[fitted],
-        replace(DEFAULT_TOKENIZER, seed=seed),
-        modalities={COLLABORATIVE: modality},
+    held, fitted = hold_out(num_items, generator)
+    ids = fit_without(
+        subject.train, subject.text, fitted, seed=seed, work=folder.with_name(f"{seed}-training")
     )
     ids.save(folder)
     names = subject.dataset.catalogue.ids(held)
@@ -173,36 +157,6 @@ def trial(subject: Subject, seed: int, folder: Path) -> Json:
         "ms_per_item": times,
         "compaction_seconds": compaction,
     }
-
-
-def item_vectors(subject: Subject, fitted: Rows, seed: int, work: Path) -> npt.NDArray[np.float32]:
-    """float32 [fitted, D]: what a retriever learns that has never heard of the other items."""
-    base = TwoTowerConfig()
-    training = replace(base.training, num_epochs=RETRIEVER_EPOCHS, seed=seed)
-    two_tower = fit_two_tower(
-        without(subject.train, fitted, subject.dataset.num_items),
-        subject.text[fitted],
-        replace(base, training=training),
-        validation=None,
-        mask_seen=subject.dataset.repeats is Repeats.MASK,
-        work_dir=work,
-        label=f"two-tower {seed}",
-    )
-    return two_tower.index.vectors.numpy()
-
-
-def without(train: Histories, fitted: Rows, num_items: int) -> Histories:
-    """Histories without the events of items that were not fitted; the others are numbered anew."""
-    number = np.full(num_items, -1)
-    number[fitted] = np.arange(len(fitted))
-    kept = number[train.item_index] >= 0
-    user = np.repeat(np.arange(len(train)), train.lengths)
-    lengths = np.bincount(user[kept], minlength=len(train))
-    return Histories(
-        item_index=number[train.item_index[kept]],
-        event_time=train.event_time[kept],
-        offsets=np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]),
-    )
 
 
 def add_one_by_one(folder: Path, names: list[str], content: npt.NDArray[np.float32]) -> Json:

@@ -47,7 +47,12 @@ class EvaluationSet:
         """At most `size` of its questions, drawn without replacement, in their order."""
         if size >= len(self):
             return self
-        rows = np.sort(np.random.default_rng(seed).choice(len(self), size, replace=False))
+        return self.select(
+            np.sort(np.random.default_rng(seed).choice(len(self), size, replace=False))
+        )
+
+    def select(self, rows: IntArray) -> EvaluationSet:
+        """These of its questions, in this order."""
         return EvaluationSet(
             user_index=self.user_index[rows],
             histories=self.histories.select(rows),
