@@ -69,6 +69,8 @@ def train(
         "seed": seed,
         "parameters": fitted.num_parameters,
         "train_seconds": round(fitted.train_seconds, 1),
+        "items_per_second": round(fitted.items_per_second, 1),
+        "padding_waste": round(fitted.padding_waste, 4),
         "precision": str(precision),
         "settings": dict(fitted.settings),
         **provenance(["python", "-m", "benchmarks.accuracy", *sys.argv[1:]]),

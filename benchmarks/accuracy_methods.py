@@ -52,7 +52,7 @@ from genrec.retrieval import (
     item_cosines,
 )
 from genrec.semantic_ids import SEMANTIC_IDS_KIND, SemanticIds, fit_semantic_ids
-from genrec.training import Precision
+from genrec.training import FitResult, Precision
 
 __all__ = [
     "METHODS",
@@ -148,8 +148,24 @@ class Fitted:
     answer: Answer
     num_parameters: int = 0
     train_seconds: float = 0.0
+    items_per_second: float = 0.0
+    """Events read a second in training; 0 where nothing is trained."""
+    padding_waste: float = 0.0
+    """Share of the computed inputs that were padding."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """What it was trained with, and what validation chose while it was."""
+
+    @classmethod
+    def of(cls, answer: Answer, model: nn.Module, result: FitResult, **settings: Any) -> Fitted:
+        """A model behind its training."""
+        return cls(
+            answer=answer,
+            num_parameters=num_parameters(model),
+            train_seconds=result.train_seconds,
+            items_per_second=result.items_per_second,
+            padding_waste=result.padding_waste,
+            settings=settings,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,12 +213,8 @@ def _generator(subject: Subject, trial: Trial) -> Fitted:
         identity={"settings": asdict(settings), **subject.digests},
     )
     choose_combination(model, subject.selection.questions, mask_seen=subject.masks)
-    return Fitted(
-        answer=three_voices(model),
-        num_parameters=num_parameters(model),
-        train_seconds=result.train_seconds,
-        settings={**asdict(settings), "combination": asdict(Weights.of(model.config))},
-    )
+    weights = asdict(Weights.of(model.config))
+    return Fitted.of(three_voices(model), model, result, **asdict(settings), combination=weights)
 
 
 def _sasrec(subject: Subject, trial: Trial) -> Fitted:
@@ -215,12 +227,8 @@ def _sasrec(subject: Subject, trial: Trial) -> Fitted:
         work_dir=trial.home,
         identity={"settings": asdict(settings), "data": subject.digests[DATA_KIND]},
     )
-    return Fitted(
-        answer=listed(SasRecSource(model)),
-        num_parameters=num_parameters(model),
-        train_seconds=result.train_seconds,
-        settings={**asdict(settings), "best_epoch": result.best_epoch},
-    )
+    answer, best = listed(SasRecSource(model)), result.best_epoch
+    return Fitted.of(answer, model, result, **asdict(settings), best_epoch=best)
 
 
 def _tiger(subject: Subject, trial: Trial) -> Fitted:
@@ -234,12 +242,7 @@ def _tiger(subject: Subject, trial: Trial) -> Fitted:
         work_dir=trial.home,
         identity={"settings": asdict(settings), **subject.digests},
     )
-    return Fitted(
-        answer=listed(TigerSource(model)),
-        num_parameters=num_parameters(model),
-        train_seconds=result.train_seconds,
-        settings=asdict(settings),
-    )
+    return Fitted.of(listed(TigerSource(model)), model, result, **asdict(settings))
 
 
 def _text_ids(subject: Subject, trial: Trial) -> SemanticIds:
@@ -261,11 +264,9 @@ def _two_tower(subject: Subject, trial: Trial) -> Fitted:
         mask_seen=subject.masks,
         work_dir=trial.home,
     )
-    return Fitted(
-        answer=listed(TwoTowerSource(two_tower)),
-        num_parameters=num_parameters(two_tower.model),
-        train_seconds=two_tower.result.train_seconds,
-        settings={**asdict(settings), "best_epoch": two_tower.result.best_epoch},
+    answer, result = listed(TwoTowerSource(two_tower)), two_tower.result
+    return Fitted.of(
+        answer, two_tower.model, result, **asdict(settings), best_epoch=result.best_epoch
     )
 
 

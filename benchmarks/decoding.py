@@ -79,6 +79,7 @@ MOST_ITEMS_OF_A_MODEL = 2_000_000
 FEWEST_COMPARED = 4
 """Histories on which the engines must agree."""
 FEWEST_REPEATS, MOST_REPEATS = 5, 200
+REQUESTS_A_TURN = 5
 INDEX_REPEATS = 50
 
 Row = dict[str, Any]
@@ -205,7 +206,11 @@ def in_parts(engine: Engine, histories: torch.Tensor, point: Point) -> Answer:
 def timed_rows(
     part: str, point: Point, engines: Sequence[Engine], figures: dict[str, Row], seconds: float
 ) -> list[Row]:
-    """One row an engine; the engines take turns, and who comes first moves on by one."""
+    """One row an engine; the engines take turns, and who comes first moves on by one.
+
+    A turn is a few requests in a row, all of them timed, as one engine serves them: after each
+    single request another engine would have taken the caches.
+    """
     questions = [
         [engine.prepare(histories) for engine in engines]
         for histories in draw_histories(point, MOST_REPEATS)
@@ -213,10 +218,11 @@ def timed_rows(
     round_seconds = sum(map(clocked, engines, questions[0]))  # warms up, too
     repeats = int(np.clip(seconds / round_seconds, FEWEST_REPEATS, MOST_REPEATS))
     times: list[list[float]] = [[] for _ in engines]
-    for repeat in range(repeats):
-        for turn in range(len(engines)):
-            number = (repeat + turn) % len(engines)
-            times[number].append(clocked(engines[number], questions[repeat][number]))
+    for turn, first in enumerate(range(0, repeats, REQUESTS_A_TURN)):
+        asked = questions[first : min(first + REQUESTS_A_TURN, repeats)]
+        for place in range(len(engines)):
+            number = (turn + place) % len(engines)
+            times[number] += [clocked(engines[number], each[number]) for each in asked]
     rows = []
     for engine, taken in zip(engines, times, strict=True):
         row = {"part": part, "point": point.label, "engine": engine.name, "device": "cpu"}
