@@ -12,11 +12,13 @@ import numpy.typing as npt
 
 from benchmarks.accuracy_rows import MAIN, OTHERS, Row, Rows, Variant, key_of
 from genrec.evaluation import BootstrapConfig, bootstrap_mean, compare_paired, ndcg_at, recall_at
+from genrec.interactions import Protocol
 
 __all__ = ["PUBLISHED", "tables"]
 
 K = 10
 METRICS = ("recall@5", "ndcg@5", "recall@10", "ndcg@10")
+MODEL_OF = dict.fromkeys(("generative", "dense", "combined"), "generator")
 REFERENCE = "combined"
 """Whom every other method is compared with, person by person."""
 
@@ -66,12 +68,16 @@ class Group:
 
 
 def tables(rows: Rows) -> str:
-    """Markdown: for every data set and split a table, then what other variants gave."""
+    """Markdown: for every data set and split a table, then other variants and segments."""
     by_task: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows.rows:
         by_task[row["dataset"], row["split"]].append(row)
     return "\n\n".join(
-        _table(title, found, rows) + _variants(found) for title, found in by_task.items()
+        _table(title, found, rows)
+        + _variants(found)
+        + (_segments(found) if title[1] == Protocol.GLOBAL_TEMPORAL else "")
+        + _costs(found)
+        for title, found in by_task.items()
     )
 
 
@@ -94,20 +100,12 @@ def _table(title: tuple[str, str], found: Sequence[Row], rows: Rows) -> str:
         *("method", "seeds", "R@5", "N@5", "R@10 (95 % interval)", "N@10"),
         *(f"`{REFERENCE}` has more R@10", "validation R@10", "parameters", "training s"),
     )
-    lines = [
-        f"**{title[0]}**, {title[1]}: {people:,} people, {MAIN.label}",
-        "",
-        f"| {' | '.join(columns)} |",
-        f"|{'---|' * len(columns)}",
-    ]
-    for name, group in test.items():
-        lines.append(f"| {' | '.join(_cells(group, validation[name], test))} |")
-    if title[1] == "leave-last-out":
-        lines += [
-            f"| *{name}* | | {' | '.join(figures)} | | | | |"
-            for name, *figures in PUBLISHED.get(title[0], ())
-        ]
-    return "\n".join(lines)
+    cells = [_cells(group, validation[name], test) for name, group in test.items()]
+    if title[1] == Protocol.LEAVE_LAST_OUT:
+        published = PUBLISHED.get(title[0], ())
+        cells += [[f"*{name}*", "", *figures, "", "", "", ""] for name, *figures in published]
+    head = f"**{title[0]}**, {title[1]}: {people:,} people, {MAIN.label}"
+    return f"{head}\n\n{markdown_table(columns, cells)}"
 
 
 def _cells(group: Group, validation: Group, test: Mapping[str, Group]) -> list[str]:
@@ -133,19 +131,62 @@ def _cells(group: Group, validation: Group, test: Mapping[str, Group]) -> list[s
 
 
 def _variants(found: Sequence[Row]) -> str:
-    """R@10 / N@10 of the first seed under the other variants; nothing where none was asked."""
+    """R@10 / N@10 of the first seed under all variants; nothing where no other one was asked."""
     variants = (MAIN, *OTHERS)
     cells: dict[str, dict[Variant, str]] = defaultdict(dict)
     for row in found:
         variant = next(each for each in variants if each.includes(row))
         if row["part"] == "test" and row["seed"] == 0:
             cells[row["method"]][variant] = f"{row['recall@10']:.4f} / {row['ndcg@10']:.4f}"
-    asked = {name: each for name, each in cells.items() if len(each) == len(variants)}
+    asked = {name: each for name, each in cells.items() if len(each) > 1}
     if not asked:
         return ""
-    head = f"| R@10 / N@10, seed 0 | {' | '.join(variant.label for variant in variants)} |"
-    lines = [
-        f"| `{name}` | {' | '.join(each[variant] for variant in variants)} |"
+    rows = [
+        [f"`{name}`", *(each.get(variant, "–") for variant in variants)]
         for name, each in asked.items()
     ]
-    return "\n".join(["", "", head, f"|{'---|' * (len(variants) + 1)}", *lines])
+    labels = [variant.label for variant in variants]
+    return "\n\n" + markdown_table(["R@10 / N@10, seed 0", *labels], rows)
+
+
+def _segments(found: Sequence[Row]) -> str:
+    """R@10 of the first seed by length of history and by what training knew."""
+    first = {row["method"]: row for row in found if row["seed"] == 0 and row.get("segments")}
+    if not first:
+        return ""
+    methods = sorted(first, key=lambda name: -first[name]["recall@10"])
+    rows = []
+    for name, figures in first[methods[0]]["segments"].items():
+        cells = [f"{first[method]['segments'][name]['recall@10']:.4f}" for method in methods]
+        rows.append([name, f"{figures['num_people']:,}", *cells])
+    titles = [f"`{method}`" for method in methods]
+    return "\n\n" + markdown_table(["R@10 by segment, seed 0", "people", *titles], rows)
+
+
+def _costs(found: Sequence[Row]) -> str:
+    """What training took, seed by seed; the rows of one model say the same once."""
+    trained = {
+        (row["command"], row["seed"]): row for row in found if row.get("items_per_second", 0) > 0
+    }
+    if not trained:
+        return ""
+    rows = [
+        [
+            f"`{MODEL_OF.get(row['method'], row['method'])}`",
+            str(row["seed"]),
+            f"{row['parameters']:,}",
+            f"{row['train_seconds']:.0f}",
+            f"{row['items_per_second']:,.0f}",
+            f"{row['padding_waste']:.1%}",
+            f"{row['precision']}, {row['threads']} thread of {row['hardware']}",
+        ]
+        for row in trained.values()
+    ]
+    head = ("model", "seed", "parameters", "training s", "items a second", "padding", "with")
+    return "\n\n" + markdown_table(head, rows)
+
+
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
