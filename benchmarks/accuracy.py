@@ -19,6 +19,7 @@ from typing import Annotated
 
 import typer
 
+from benchmarks import tuning, unseen_items
 from benchmarks.accuracy_methods import METHODS, Subject, Trial, fit_method
 from benchmarks.accuracy_rows import (
     MAIN,
@@ -30,7 +31,7 @@ from benchmarks.accuracy_rows import (
     provenance,
     segment_figures,
 )
-from benchmarks.accuracy_tables import tables
+from benchmarks.accuracy_tables import put_between_marks, summary, tables
 from genrec import console
 from genrec.errors import InputError
 from genrec.evaluation import segments_of, shuffled_task
@@ -40,6 +41,7 @@ app = console.program(__doc__)
 
 OutOption = Annotated[Path, typer.Option(help="The JSON of all rows; ranks go beside it as .npz.")]
 OUT = Path("docs/results/accuracy.json")
+README, PAGE = Path("README.md"), Path("docs/accuracy.md")
 SHUFFLE_SEED = 0
 
 
@@ -94,9 +96,19 @@ def train(
 
 
 @app.command("tables")
-def print_tables(out: OutOption = OUT) -> None:
+def print_tables(
+    out: OutOption = OUT,
+    write: Annotated[bool, typer.Option(help="Into README.md and docs/accuracy.md, too.")] = False,
+) -> None:
     """Prints what has been measured as Markdown."""
-    print(tables(Rows(out)))
+    rows = Rows(out)
+    print(tables(rows))
+    if write:
+        put_between_marks(README, "accuracy tables", summary(rows))
+        put_between_marks(PAGE, "accuracy tables", tables(rows))
+        put_between_marks(PAGE, "tuning log", tuning.markdown(tuning.read_log(tuning.LOG)))
+        put_between_marks(PAGE, "unseen items", unseen_items.markdown(unseen_items.read_figures()))
+        console.say(f"wrote {README} and {PAGE}")
 
 
 def main(argv: list[str] | None = None) -> None:

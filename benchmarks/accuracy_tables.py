@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from benchmarks.accuracy_rows import MAIN, OTHERS, Row, Rows, Variant, key_of
+from benchmarks.published import PUBLISHED
+from genrec.errors import InputError
 from genrec.evaluation import BootstrapConfig, bootstrap_mean, compare_paired, ndcg_at, recall_at
 from genrec.interactions import Protocol
 
-__all__ = ["PUBLISHED", "tables"]
+__all__ = ["markdown_table", "put_between_marks", "summary", "tables"]
 
 K = 10
 METRICS = ("recall@5", "ndcg@5", "recall@10", "ndcg@10")
@@ -22,31 +25,8 @@ MODEL_OF = dict.fromkeys(("generative", "dense", "combined"), "generator")
 REFERENCE = "combined"
 """Whom every other method is compared with, person by person."""
 
-PUBLISHED: dict[str, tuple[tuple[str, str, str, str, str], ...]] = {
-    "amazon-beauty": (
-        ("TIGER, the paper", ".0454", ".0321", ".0648", ".0384"),
-        ("HSTU, a re-implementation", ".0486", ".0340", ".0708", ".0412"),
-        ("ActionPiece", ".0511", ".0340", ".0775", ".0424"),
-        ("RPG", ".0550", ".0381", ".0809", ".0464"),
-        ("UniGRec", ".0548", ".0368", ".0825", ".0457"),
-        ("SASRec, full softmax, 3 seeds", "–", "–", ".0859", ".0503"),
-        ("BARGE, 19.9M parameters, not replicated", "–", "–", ".0927", ".0547"),
-    ),
-    "amazon-sports": (
-        ("TIGER, the paper", ".0264", ".0181", ".0400", ".0225"),
-        ("HSTU, a re-implementation", ".0243", ".0168", ".0365", ".0207"),
-        ("ActionPiece", ".0316", ".0205", ".0500", ".0264"),
-        ("RPG", ".0314", ".0216", ".0463", ".0263"),
-        ("BARGE, 19.9M parameters, not replicated", "–", "–", ".0544", ".0308"),
-    ),
-    "amazon-toys": (
-        ("TIGER, the paper", ".0521", ".0371", ".0712", ".0432"),
-        ("HSTU, a re-implementation", ".0504", ".0368", ".0685", ".0427"),
-        ("RPG", ".0592", ".0401", ".0869", ".0490"),
-        ("GRLM, 4B parameters", "–", "–", ".0942", ".0561"),
-    ),
-}
-"""R@5, N@5, R@10 and N@10 as they were published; their protocols differ in detail."""
+DATASETS = {"amazon-beauty": "Beauty", "amazon-sports": "Sports", "amazon-toys": "Toys"}
+"""Those of the summary."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +59,61 @@ def tables(rows: Rows) -> str:
         + _costs(found)
         for title, found in by_task.items()
     )
+
+
+def summary(rows: Rows) -> str:
+    """Markdown: one table of all data sets, leave-last-out, what others reported beneath."""
+    asked = {
+        dataset: _groups(
+            [
+                row
+                for row in rows.rows
+                if (row["dataset"], row["split"]) == (dataset, Protocol.LEAVE_LAST_OUT)
+            ],
+            rows,
+            "test",
+            MAIN,
+        )
+        for dataset in DATASETS
+    }
+    methods = dict.fromkeys(name for groups in asked.values() for name in groups)
+    lines = [
+        [f"`{name}`", *(_brief(groups.get(name)) for groups in asked.values())] for name in methods
+    ]
+    others: dict[str, dict[str, str]] = defaultdict(dict)
+    for dataset in DATASETS:
+        for name, _, _, recall, gain in PUBLISHED[dataset]:
+            others[name][dataset] = f"{recall} / {gain}"
+    lines += [
+        [f"*{name}*", *(found.get(dataset, "") for dataset in DATASETS)]
+        for name, found in others.items()
+    ]
+    return markdown_table(["R@10 (95 % interval) / N@10", *DATASETS.values()], lines)
+
+
+def _brief(group: Group | None) -> str:
+    if group is None:
+        return "–"
+    interval = bootstrap_mean(group.values(recall_at), BootstrapConfig())
+    seeds = f", {len(group.rows)} seeds" if len(group.rows) > 1 else ""
+    return (
+        f"{interval.mean:.4f} ({interval.low:.4f}–{interval.high:.4f}) / "
+        f"{group.values(ndcg_at).mean():.4f}{seeds}"
+    )
+
+
+def put_between_marks(path: Path, name: str, text: str) -> None:
+    """Puts a text in the place of what stands between two marks of a Markdown file.
+
+    Raises:
+        InputError: the marks `<!-- NAME -->` and `<!-- end of NAME -->` are not both there.
+    """
+    begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+    before, found, rest = path.read_text(encoding="utf-8").partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise InputError(f"{path} has no lines {begin.strip()} and {end}; put them where {name} is")
+    path.write_text(f"{before}{begin}\n{text}\n\n{end}{after}", encoding="utf-8")
 
 
 def _groups(rows: Sequence[Row], ranks: Rows, part: str, variant: Variant) -> dict[str, Group]:

@@ -22,6 +22,7 @@ import typer
 
 from benchmarks.accuracy_methods import VALIDATION_QUESTIONS, Subject, Trial, fit_method
 from benchmarks.accuracy_rows import MAIN, answer_all, figures_of, provenance
+from benchmarks.accuracy_tables import markdown_table
 from genrec import console
 from genrec.errors import InputError
 from genrec.training import Precision, discard_checkpoint
@@ -30,6 +31,7 @@ app = console.program(__doc__)
 
 Changes = Mapping[str, Any]
 
+LOG = Path("docs/results/tuning.json")
 EPOCHS, RATE, DECAY = "training.num_epochs", "training.learning_rate", "training.weight_decay"
 TRIALS: dict[str, tuple[Changes, ...]] = {
     "generator": (
@@ -44,13 +46,13 @@ TRIALS: dict[str, tuple[Changes, ...]] = {
     ),
     "sasrec": (
         {EPOCHS: 15},
-        {EPOCHS: 15, RATE: 2e-3},
-        {EPOCHS: 15, "dropout": 0.3},
-        {EPOCHS: 15, DECAY: 0.1},
-        {EPOCHS: 17, "num_layers": 1},
-        {EPOCHS: 14, "tokens": 1024},
-        {EPOCHS: 24, "width": 64, RATE: 2e-3},
-        {EPOCHS: 8, "width": 256},
+        {EPOCHS: 15, RATE: 2e-3, "dropout": 0.3},
+        {EPOCHS: 17, RATE: 2e-3, "num_layers": 1},
+        {EPOCHS: 17, RATE: 4e-3, "num_layers": 1},
+        {EPOCHS: 17, RATE: 2e-3, "num_layers": 1, "dropout": 0.6},
+        {EPOCHS: 17, RATE: 2e-3, "num_layers": 1, DECAY: 0.1},
+        {EPOCHS: 28, RATE: 2e-3, "num_layers": 1, "width": 64},
+        {EPOCHS: 9, RATE: 2e-3, "num_layers": 1, "width": 256},
     ),
     "two_tower": (
         {EPOCHS: 12},
@@ -75,9 +77,7 @@ def tune(
     precision: Annotated[
         Precision, typer.Option(help="Of the products in training; answers are fp32.")
     ] = Precision.FP32,
-    out: Annotated[Path, typer.Option(help="The JSON of all trials.")] = Path(
-        "docs/results/tuning.json"
-    ),
+    out: Annotated[Path, typer.Option(help="The JSON of all trials.")] = LOG,
     work: Annotated[Path, typer.Option(help="Checkpoints.")] = Path("runs/tuning"),
 ) -> None:
     """Runs the trials of one method that are not in the log, and prints them all, best first."""
@@ -136,16 +136,23 @@ def write_log(path: Path, trials: list[dict[str, Any]]) -> None:
 
 
 def markdown(trials: list[dict[str, Any]]) -> str:
-    """The trials of one method as a table, best first."""
-    lines = ["| changed | validation R@10 / N@10 | training s |", "|---|---|---|"]
-    for each in sorted(trials, key=lambda trial: -trial["score"]):
-        changed = ", ".join(f"{name} {value}" for name, value in each["changes"].items())
-        figures = "; ".join(
-            f"`{name}` {found['recall@10']:.4f} / {found['ndcg@10']:.4f}"
-            for name, found in each["validation"].items()
-        )
-        lines.append(f"| {changed} | {figures} | {each['train_seconds']:.0f} |")
-    return "\n".join(lines)
+    """The trials as one table, method by method, best first."""
+    ranked = sorted(trials, key=lambda trial: (trial["method"], -trial["score"]))
+    return markdown_table(
+        ("method", "changed", "validation R@10 / N@10", "training s"),
+        [
+            (
+                each["method"],
+                ", ".join(f"{name} {value}" for name, value in each["changes"].items()),
+                "; ".join(
+                    f"`{name}` {found['recall@10']:.4f} / {found['ndcg@10']:.4f}"
+                    for name, found in each["validation"].items()
+                ),
+                f"{each['train_seconds']:.0f}",
+            )
+            for each in ranked
+        ],
+    )
 
 
 def main(argv: list[str] | None = None) -> None:

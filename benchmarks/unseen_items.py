@@ -34,6 +34,7 @@ from benchmarks.accuracy_methods import (
     three_voices,
 )
 from benchmarks.accuracy_rows import MAIN, Answer, answer_all, figures_of, provenance
+from benchmarks.accuracy_tables import markdown_table
 from benchmarks.held_out import HELD_OUT, fit_without, hold_out, without
 from genrec import console
 from genrec.evaluation import EvaluationTask
@@ -47,6 +48,7 @@ from genrec.training import Precision, discard_checkpoint
 
 app = console.program(__doc__)
 
+OUT = Path("docs/results/unseen_items.json")
 FADINGS = (0.2, 0.4, 0.6, 0.8, 1.0)
 
 Rows = npt.NDArray[np.int64]
@@ -59,9 +61,7 @@ def benchmark(
     precision: Annotated[
         Precision, typer.Option(help="Of the products in training; answers are fp32.")
     ] = Precision.FP32,
-    out: Annotated[Path, typer.Option(help="The JSON to write.")] = Path(
-        "docs/results/unseen_items.json"
-    ),
+    out: Annotated[Path, typer.Option(help="The JSON to write.")] = OUT,
     work: Annotated[Path, typer.Option(help="Checkpoints.")] = Path("runs/unseen_items"),
 ) -> None:
     """Holds items out, trains without them, adds them, and asks for them."""
@@ -188,16 +188,21 @@ def permitting(answer: Answer, allowed: Tensor | None) -> Answer:
     return permitted
 
 
+def read_figures(path: Path = OUT) -> dict[str, Any]:
+    """What was measured last."""
+    figures: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["figures"]
+    return figures
+
+
 def markdown(figures: Mapping[str, Any]) -> str:
     """The figures as a table."""
     methods = list(next(iter(figures.values())))
-    lines = [f"| R@10 / N@10 | people | {' | '.join(f'`{name}`' for name in methods)} |"]
-    lines.append(f"|{'---|' * (len(methods) + 2)}")
+    rows = []
     for kind, found in figures.items():
         cells = [f"{each['recall@10']:.4f} / {each['ndcg@10']:.4f}" for each in found.values()]
         people = next(iter(found.values()))["num_people"]
-        lines.append(f"| {kind} | {people:,} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append([kind, f"{people:,}", *cells])
+    return markdown_table(["R@10 / N@10", "people", *(f"`{name}`" for name in methods)], rows)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -12,7 +12,8 @@ import torch
 from benchmarks import accuracy
 from benchmarks.accuracy_methods import METHODS
 from benchmarks.accuracy_rows import MAIN, Rows, Variant, answer_all, figures_of
-from benchmarks.accuracy_tables import tables
+from benchmarks.accuracy_tables import put_between_marks, summary, tables
+from genrec.errors import InputError
 from genrec.interactions import NO_ITEM, EvaluationSet, Histories, RequestBatch
 
 QUESTIONS = EvaluationSet(
@@ -120,3 +121,29 @@ def test_a_method_that_does_not_exist_is_refused(
             ]
         )
     assert "--method must be one of generator" in capsys.readouterr().err
+
+
+def test_tables_are_put_between_their_marks_and_nowhere_else(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- figures -->\nold\n<!-- end of figures -->\nafter\n")
+    for text in ("| a |", "| b |"):
+        put_between_marks(page, "figures", text)
+    expected = "before\n<!-- figures -->\n\n| b |\n\n<!-- end of figures -->\nafter\n"
+    assert page.read_text() == expected
+    with pytest.raises(InputError, match="has no lines <!-- other -->"):
+        put_between_marks(page, "other", "text")
+
+
+def test_the_summary_sets_all_data_sets_side_by_side_with_what_others_reported(
+    tmp_path: Path,
+) -> None:
+    rows = Rows(tmp_path / "rows.json")
+    for dataset, seed, ranks in (("amazon-beauty", 0, [1, 0]), ("amazon-beauty", 1, [1, 1])):
+        identity = {"dataset": dataset, "split": "leave-last-out", "method": "m", "seed": seed}
+        asked = {"part": "test", "history": 50, "seen_masked": True}
+        found = np.array(ranks, dtype=np.uint8)
+        rows.add(identity | asked | figures_of(found), found)
+    first = summary(rows).splitlines()[2]
+    assert first.startswith("| `m` | 0.7500 (")
+    assert first.endswith("/ 0.7500, 2 seeds | – | – |")
+    assert "*TIGER, the paper* | .0648 / .0384 | .0400 / .0225 | .0712 / .0432 |" in summary(rows)

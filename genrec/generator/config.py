@@ -36,6 +36,10 @@ class GeneratorConfig(PreTrainedConfig):
     item_dropout: float = 0.3
     """Share of items whose own embedding is left out in a training step, so that content and codes
     alone learn to carry an item nobody has used."""
+    item_scale: float = 1.0
+    """Multiplies the items' vectors as histories read them. Training takes √D, as Vaswani et al.
+    2017 (section 3.4): the small weights then learn as fast as the rest, and the items are not
+    drowned by what the blocks add to them."""
     num_followers: int = 0
     """F: items kept that followed each item in training, for `combined`; 0 keeps none."""
     dense_samples: int = 0

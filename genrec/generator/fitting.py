@@ -82,6 +82,7 @@ class GeneratorTraining:
             decoder_layers=self.decoder_layers,
             dropout=self.dropout,
             item_dropout=self.item_dropout,
+            item_scale=self.width**0.5,
             num_followers=num_followers,
             dense_samples=(
                 default_dense_samples(num_items)

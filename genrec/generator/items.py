@@ -38,10 +38,14 @@ class ItemTables:
 
 
 class ItemEncoder(nn.Module):
-    """An item's vector: the sum of its code embeddings, its projected content and its own part."""
+    """An item's vector: the sum of its code embeddings, its projected content and its own part.
+
+    `config.item_scale` multiplies all of it.
+    """
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
+        self.scale = config.item_scale
         self.codebook_sizes = config.codebook_sizes
         self.dropout = config.item_dropout
         self.codes = nn.Embedding(sum(config.codebook_sizes), config.width)
@@ -59,14 +63,15 @@ class ItemEncoder(nn.Module):
         if self.training:
             kept = torch.rand(known.shape, device=known.device) >= self.dropout
             known = known & as_main_drew(kept)
-        vectors: Tensor = self.shared(codes, content) + self.own.weight * known[:, None]
+        own = self.own.weight * (known[:, None] * self.scale)
+        vectors: Tensor = self.shared(codes, content) + own
         return vectors
 
     def shared(self, codes: Tensor, content: Tensor) -> Tensor:
         """float [n, D]: what codes [n, L] and content [n, content_width] say of any items."""
         sizes = torch.tensor([0, *self.codebook_sizes[:-1]], device=codes.device)
         bags = code_embedding_bag(codes, self.codes.weight, sizes.cumsum(0))
-        vectors: Tensor = bags + self.content(content)
+        vectors: Tensor = (bags + self.content(content)) * self.scale
         return vectors
 
 

@@ -82,6 +82,9 @@ class SasRecOutput:
 class SasRec(nn.Module):
     """The state after each event scores every item by a dot product with its embedding.
 
+    As in the authors' code, embeddings are multiplied by √D where a history is read: otherwise
+    what the blocks add drowns the items.
+
     Args:
         num_items: N.
         config: sizes.
@@ -106,7 +109,8 @@ class SasRec(nn.Module):
     def encode(self, item_index: Tensor) -> Tensor:
         """float [B, T, D]: the state after each event; NO_ITEM stands behind the end."""
         places = torch.arange(item_index.shape[1], device=item_index.device)
-        hidden = self.dropout(self.items(item_index.clamp(min=0)) + self.positions(places))
+        items = self.items(item_index.clamp(min=0)) * self.config.width**0.5
+        hidden = self.dropout(items + self.positions(places))
         for block in self.blocks:
             assert isinstance(block, Block)
             hidden = block.feed_forward(block.attend_self(hidden))
