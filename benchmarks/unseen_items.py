@@ -109,10 +109,6 @@ class Experiment:
     def generator(self) -> GenerativeRecommender:
         """Trained without the new items, over a catalogue that has them."""
         subject, trial = self.subject, self.trial
-        folder = trial.home / "generator"
-        if folder.is_dir():
-            kept: GenerativeRecommender = GenerativeRecommender.from_pretrained(folder)
-            return kept
         ids = self._ids()
         settings = trial.settings(GeneratorTraining(), num_epochs=GENERATOR_EPOCHS)
         model, _ = fit_generator(
@@ -126,7 +122,6 @@ class Experiment:
             identity={"settings": asdict(settings), "held_out": HELD_OUT, **subject.digests},
         )
         choose_combination(model, self.validation.questions, mask_seen=subject.masks)
-        model.save_pretrained(folder)
         return model
 
     def text_neighbours(self, fading: float) -> Source:
