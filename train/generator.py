@@ -25,6 +25,7 @@ from genrec.generator import (
     load_generator,
     save_generator,
 )
+from genrec.generator.combination import Weights
 from genrec.generator.fitting import SELECTION_METRIC
 from genrec.interactions import (
     DATA_KIND,
@@ -133,9 +134,7 @@ def weigh_voices(
 ) -> None:
     """Sets the weights of `combined` by validation; a refit takes those that were chosen before."""
     if refit:
-        chosen = load_generator(run / "generator").config
-        model.config.combination_weight = chosen.combination_weight
-        model.config.follower_weight = chosen.follower_weight
+        Weights.of(load_generator(run / "generator").config).put_into(model.config)
     else:
         choose_combination(model, task.questions, mask_seen=task.repeats is Repeats.MASK)
 
@@ -205,8 +204,11 @@ def summary(model: GenerativeRecommender, result: FitResult) -> str:
     metrics = ", ".join(
         f"{name} {value:.4f}" for name, value in result.best_metrics.items() if " " in name
     )
-    config = model.config
-    weights = f"{config.combination_weight:.2f} generative, {config.follower_weight:.1f} followers"
+    chosen = Weights.of(model.config)
+    weights = (
+        f"{chosen.generative:.2f} generative, {chosen.followed:.1f} followers, "
+        f"{chosen.content:.1f} content"
+    )
     return f"{text}; combination weights {weights}" + (f"; validation {metrics}" if metrics else "")
 
 

@@ -1,4 +1,4 @@
-"""The rule of `combined`: three voices over one set of candidates, weighed on validation."""
+"""The rule of `combined`: four voices over one set of candidates, weighed on validation."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ __all__ = ["FOLLOWER_CANDIDATES", "ScoredUnion", "Weights", "best_weights", "mix
 
 FOLLOWER_CANDIDATES = 10
 """Followers that join the union; nearly all that matter stand in the beams already."""
-GENERATIVE_WEIGHTS = tuple(step / 20 for step in range(21))
+GENERATIVE_WEIGHTS = tuple(step / 10 for step in range(11))
 FOLLOWED_WEIGHTS = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0)
+CONTENT_WEIGHTS = (0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,26 +35,44 @@ class ScoredUnion:
     followed: Tensor
     """float32 [B, C]: how much each followed the history's events in training, on a scale that
     grows with the logarithm: 0 for the strongest of all items, less for the others."""
+    alike: Tensor
+    """float32 [B, C]: how like its content is to that of the history's events, between -1 and 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """generative · log p_generative + (1 - generative) · log p_dense + followed · followed."""
+    """What each voice counts.
+
+    generative · log p_generative + (1 - generative) · log p_dense + followed · followed
+    + content · (alike - 1)
+    """
 
     generative: float
     """Between 0 and 1."""
     followed: float
     """At least 0."""
+    content: float = 0.0
+    """At least 0."""
 
     @classmethod
     def of(cls, config: PreTrainedConfig) -> Weights:
         """Those that a generator was saved with, of its `GeneratorConfig`."""
-        return cls(generative=config.combination_weight, followed=config.follower_weight)
+        return cls(
+            generative=config.combination_weight,
+            followed=config.follower_weight,
+            content=config.content_weight,
+        )
+
+    def put_into(self, config: PreTrainedConfig) -> None:
+        """Makes them those of a `GeneratorConfig`."""
+        config.combination_weight = self.generative
+        config.follower_weight = self.followed
+        config.content_weight = self.content
 
     def scores(self, union: ScoredUnion) -> Tensor:
         """float32 [B, C]: none above 0; -inf where there is no candidate."""
         score = self.generative * union.generative + (1 - self.generative) * union.dense
-        score = score + self.followed * union.followed
+        score = score + self.followed * union.followed + self.content * (union.alike - 1)
         return score.masked_fill(union.item_index == NO_ITEM, -torch.inf)
 
 
@@ -82,8 +101,10 @@ def best_weights(
         k: the length of the lists.
     """
     tried = [
-        Weights(generative=generative, followed=followed)
-        for generative, followed in product(GENERATIVE_WEIGHTS, FOLLOWED_WEIGHTS)
+        Weights(generative=generative, followed=followed, content=content)
+        for generative, followed, content in product(
+            GENERATIVE_WEIGHTS, FOLLOWED_WEIGHTS, CONTENT_WEIGHTS
+        )
     ]
     gains = dict.fromkeys(tried, 0.0)
     for union, target in answers:

@@ -48,6 +48,8 @@ class GeneratorConfig(PreTrainedConfig):
     """Weight of log p_generative in `combined`, against log p_dense; chosen on validation."""
     follower_weight: float = 0.0
     """Weight in `combined` of what followed the history's events; chosen on validation."""
+    content_weight: float = 0.0
+    """Weight in `combined` of content like that of the history's events; chosen on validation."""
 
     def __post_init__(self, **kwargs: Any) -> None:
         if self.width % self.num_heads:
@@ -62,11 +64,9 @@ class GeneratorConfig(PreTrainedConfig):
             raise ValueError(
                 f"combination_weight must be between 0 and 1, got {self.combination_weight}"
             )
-        if self.num_followers < 0 or self.follower_weight < 0:
-            raise ValueError(
-                "num_followers and follower_weight must be at least 0, got "
-                f"{self.num_followers} and {self.follower_weight}"
-            )
+        for name in ("num_followers", "follower_weight", "content_weight"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
         super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
 
     @property

@@ -15,14 +15,13 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from genrec.generator.likeness import faded
 from genrec.interactions import NO_ITEM, Histories, divided_by_counts, transitions
 
 __all__ = ["follower_scores", "strongest_followers"]
 
 WINDOW = 5
 """Places within which one event follows another."""
-FADING = 0.6
-"""What an event of the history counts beside the one after it."""
 
 
 def strongest_followers(
@@ -70,10 +69,8 @@ def follower_scores(followers: Tensor, weights: Tensor, history: Tensor, num_ite
     scores = weights.new_zeros(len(history), num_items)
     if not followers.numel() or not history.numel():
         return scores
-    age = (history != NO_ITEM).sum(1, keepdim=True) - 1
-    age = age - torch.arange(history.shape[1], device=history.device)  # [B, T]
     known = (history != NO_ITEM) & (history < len(followers))
-    votes = torch.where(known, FADING**age, 0.0)  # [B, T]
+    votes = faded(history) * known  # [B, T]
     rows = torch.where(known, history, 0)
     given = weights[rows] * votes[..., None]  # [B, T, F]
     places = followers[rows].clamp(min=0).long()

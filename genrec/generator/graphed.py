@@ -17,6 +17,7 @@ from genrec.errors import DeadlineExceededError, InputError
 from genrec.generator.batches import cut_to_window
 from genrec.generator.buckets import Bucket, GraphConfig
 from genrec.generator.captures import Capture, CudaGraphs
+from genrec.generator.combination import Weights
 from genrec.generator.items import ItemTables
 from genrec.generator.live import LiveCatalogue
 from genrec.generator.model import GenerativeRecommender
@@ -238,8 +239,8 @@ class GraphedSource(GeneratorSource):
     def _weights(self) -> tuple[float, ...]:
         """Where the weights lie, and what is read of them when a graph is captured."""
         addresses = (parameter.data_ptr() for parameter in self.model.parameters())
-        config = self.model.config
-        return (config.combination_weight, config.follower_weight, *addresses)
+        chosen = Weights.of(self.model.config)
+        return (chosen.generative, chosen.followed, chosen.content, *addresses)
 
     @contextmanager
     def _turn(self, deadline: float | None) -> Iterator[None]:

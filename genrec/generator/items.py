@@ -28,6 +28,9 @@ class ItemTables:
     """Per level, float [nodes, D]: the unit vector of every prefix; at the last, of every leaf."""
     index: PrefixIndex
     """The prefixes that the nodes are numbered by."""
+    added_content: Tensor | None = None
+    """float [n, Dc]: unit content of the last n items, which came after training; None where all
+    were there."""
     gone: Tensor | None = None
     """bool [N]: items that are in the catalogue no more; None where all are."""
 

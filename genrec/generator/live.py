@@ -55,6 +55,8 @@ class LiveCatalogue:
             tables = model.item_tables()
             self._items = _Rows(tables.items, self._room)
             self._directions = _Rows(tables.directions, self._room)
+            self._num_trained = len(tables.items)
+            self._added_content = _Rows(model.content[:0], self._room)
             self._gone: Tensor | None = None
             self._build_on(tables.index, tables.index.num_items)
             self._publish()
@@ -102,12 +104,13 @@ class LiveCatalogue:
         added: list[int] = []
         with self._lock:
             try:
-                for row, vector in zip(rows, vectors, strict=True):
+                for row, vector, own_content in zip(rows, vectors, unit, strict=True):
                     change = _Change(self._index.num_items, row)
                     direction = F.normalize(vector, dim=-1)
                     self._apply(change, direction)
                     self._items[change.item] = vector
                     self._directions[change.item] = direction
+                    self._added_content[change.item - self._num_trained] = own_content
                     added.append(change.item)
             finally:
                 self._publish()
@@ -193,6 +196,11 @@ class LiveCatalogue:
                 for rows, size in zip(self._nodes, self._index.num_nodes, strict=True)
             ],
             index=self._index,
+            added_content=(
+                self._added_content.values[: num_items - self._num_trained]
+                if num_items > self._num_trained
+                else None
+            ),
             gone=None
             if self._gone is None
             else F.pad(self._gone, (0, num_items - len(self._gone))),

@@ -32,6 +32,7 @@ from genrec.generator.combination import (
 from genrec.generator.decoder import DecoderWeights, GeneratorDecoder
 from genrec.generator.followers import follower_scores
 from genrec.generator.items import ItemTables
+from genrec.generator.likeness import content_of, history_content
 from genrec.generator.live import LiveCatalogue
 from genrec.generator.model import GenerativeRecommender
 from genrec.generator.state import HistoryEncoder, HistoryState
@@ -66,7 +67,8 @@ class Mode(StrEnum):
     """The dense head's softmax over all items."""
     COMBINED = "combined"
     """The union of the beams, the dense head's best and the history's strongest followers, by the
-    weighted sum of both log p and of the logarithm of how much an item followed."""
+    weighted sum of both log p, of the logarithm of how much an item followed, and of how like its
+    content is to the history's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,6 +193,7 @@ class GeneratorSource:
             generative=union.generative.cpu(),
             dense=union.dense.cpu(),
             followed=union.followed.cpu(),
+            alike=union.alike.cpu(),
         )
 
     def read_histories(self, requests: RequestBatch, tables: ItemTables) -> HistoryState:
@@ -332,7 +335,14 @@ class GeneratorSource:
             followed=torch.zeros_like(dense)
             if followed is None
             else followed.gather(1, places) - followed.amax(1, keepdim=True),
+            alike=self._alike(asked, places),
         )
+
+    def _alike(self, asked: EncodedRequests, items: Tensor) -> Tensor:
+        """float32 [B, C]: how like the content of each item is to that of the history's events."""
+        content, added = self.model.content, asked.tables.added_content
+        wanted = history_content(content, added, asked.window)
+        return (content_of(content, added, items) @ wanted[..., None])[..., 0]
 
     def _followed(self, asked: EncodedRequests) -> Tensor | None:
         """float32 [B, N]: how much each item followed the history, the logarithm beyond a scale.
@@ -382,6 +392,5 @@ def choose_combination(
             yield source.scored_union(requests), torch.from_numpy(questions.target[rows])
 
     best, gains = best_weights(answers(), k)
-    model.config.combination_weight = best.generative
-    model.config.follower_weight = best.followed
+    best.put_into(model.config)
     return {weights: gain / len(questions) for weights, gain in gains.items()}

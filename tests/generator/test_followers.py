@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from genrec.generator.followers import FADING, follower_scores, strongest_followers
+from genrec.generator.followers import follower_scores, strongest_followers
+from genrec.generator.likeness import FADING
 from genrec.interactions import NO_ITEM, Histories, divided_by_counts, transitions
 
 HISTORIES = Histories.from_lists([[0, 1, 2], [0, 1], [2, 0, 3], [0, 3]])

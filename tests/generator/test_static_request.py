@@ -194,6 +194,7 @@ def on_meta(model: GenerativeRecommender, tables: ItemTables) -> ItemTables:
         directions=tables.directions.to(META),
         nodes=[level.to(META) for level in tables.nodes],
         index=index_on_meta(tables.index),
+        added_content=None if tables.added_content is None else tables.added_content.to(META),
         gone=None if tables.gone is None else tables.gone.to(META),
     )
 
