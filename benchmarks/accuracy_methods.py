@@ -70,7 +70,7 @@ Settings = TypeVar("Settings", GeneratorTraining, SasRecConfig, TigerTraining, T
 K = 10
 VALIDATION_QUESTIONS = 6000
 TRAINING = "training."
-GENERATOR_EPOCHS = 10
+GENERATOR_EPOCHS = 8
 """All of them: a sample of validation, asked every epoch, chose worse."""
 
 

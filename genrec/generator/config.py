@@ -40,6 +40,8 @@ class GeneratorConfig(PreTrainedConfig):
     """Multiplies the items' vectors as histories read them. Training takes √D, as Vaswani et al.
     2017 (section 3.4): the small weights then learn as fast as the rest, and the items are not
     drowned by what the blocks add to them."""
+    residual_nodes: list[int] = field(default_factory=list)
+    """Prefixes of each level, each with a learnt residual; none where it is empty."""
     num_followers: int = 0
     """F: items kept that followed each item in training, for `combined`; 0 keeps none."""
     dense_samples: int = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from genrec.decoding import PrefixIndex
 from genrec.errors import InputError
 from genrec.generator.batches import WindowBatches
 from genrec.generator.config import GeneratorConfig
 from genrec.generator.followers import strongest_followers
 from genrec.generator.items import unit_content
-from genrec.generator.losses import ItemSampler, default_dense_samples
+from genrec.generator.losses import FULL_SOFTMAX_ITEMS, ItemSampler, default_dense_samples
 from genrec.generator.model import GenerativeRecommender, make_model
 from genrec.generator.source import GeneratorSource, Mode
 from genrec.generator.streaming import StreamedWindowBatches
@@ -44,6 +45,8 @@ class GeneratorTraining:
     """Share of hidden values left out while training."""
     item_dropout: float = 0.3
     """Share of items whose own embedding is left out in a step."""
+    node_residuals: bool | None = None
+    """Whether every prefix has a learnt residual; None has them for up to 100,000 items."""
     followers: int = 64
     """F: items kept at most that followed each item, for `combined`."""
     dense_samples: int | None = None
@@ -70,8 +73,20 @@ class GeneratorTraining:
         codebook_sizes: tuple[int, ...],
         content_width: int,
         num_followers: int = 0,
+        num_nodes: Sequence[int] = (),
     ) -> GeneratorConfig:
-        """The model that these settings make of a catalogue."""
+        """The model that these settings make of a catalogue.
+
+        Args:
+            num_items: N.
+            codebook_sizes: K of each level.
+            content_width: Dc.
+            num_followers: F.
+            num_nodes: prefixes of each level of the catalogue; without them there are no residuals.
+        """
+        has_residuals = (
+            num_items <= FULL_SOFTMAX_ITEMS if self.node_residuals is None else self.node_residuals
+        )
         return GeneratorConfig(
             num_items=num_items,
             codebook_sizes=list(codebook_sizes),
@@ -83,6 +98,7 @@ class GeneratorTraining:
             dropout=self.dropout,
             item_dropout=self.item_dropout,
             item_scale=self.width**0.5,
+            residual_nodes=list(num_nodes) if has_residuals else [],
             num_followers=num_followers,
             dense_samples=(
                 default_dense_samples(num_items)
@@ -153,7 +169,13 @@ def _fresh_model(
     centre = torch.from_numpy(content.mean(axis=0))
     blocks = train.blocks() if isinstance(train, HistoryShards) else [train]
     followers, strengths = strongest_followers(blocks, len(codes), config.followers)
-    shape = config.shape(len(codes), codebook_sizes, content.shape[1], followers.shape[1])
+    shape = config.shape(
+        len(codes),
+        codebook_sizes,
+        content.shape[1],
+        followers.shape[1],
+        PrefixIndex(codes).num_nodes,
+    )
     model = make_model(
         shape,
         codes=codes.astype(np.int32),

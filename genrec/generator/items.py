@@ -13,7 +13,17 @@ from genrec.generator.config import GeneratorConfig
 from genrec.kernels import code_embedding_bag
 from genrec.training.processes import as_main_drew
 
-__all__ = ["ItemEncoder", "ItemTables", "node_sums", "node_vectors", "unit_content"]
+__all__ = [
+    "ItemEncoder",
+    "ItemTables",
+    "NodeResiduals",
+    "node_sums",
+    "node_vectors",
+    "unit_content",
+]
+
+RESIDUAL_SHARE = 0.2
+"""How much a weight counts in a node's residual, of what it counts in an item's vector."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,15 +88,35 @@ class ItemEncoder(nn.Module):
         return vectors
 
 
-def node_vectors(directions: Tensor, index: PrefixIndex) -> list[Tensor]:
-    """Per level, float [nodes, D]: the normalised mean of the unit vectors beneath each node.
+class NodeResiduals(nn.Module):
+    """What a node means beside the items beneath it, learnt for every prefix of the catalogue.
+
+    A node's vector begins as the mean of its items; what distinguishes it from its siblings may be
+    something else. Begins at zero, and is scaled by the length of what it is added to.
 
     Args:
-        directions: float [N, D] over item_index.
-        index: the catalogue's prefixes.
+        num_nodes: of each level.
+        config: its width and scale.
     """
-    *inner, leaves = node_sums(directions, index)
-    return [*(F.normalize(sums, dim=-1) for sums in inner), leaves]
+
+    def __init__(self, num_nodes: list[int], config: GeneratorConfig) -> None:
+        super().__init__()
+        self.num_nodes = num_nodes
+        self.scale = RESIDUAL_SHARE * config.item_scale
+        self.weight = nn.Parameter(torch.zeros(sum(num_nodes), config.width))
+
+    def forward(self, sums: list[Tensor]) -> list[Tensor]:
+        """Per level, float [nodes, D]: `node_sums` with the residuals added."""
+        added = self.weight.split(self.num_nodes)
+        return [
+            each + each.norm(dim=-1, keepdim=True) * (residual * self.scale)
+            for each, residual in zip(sums, added, strict=True)
+        ]
+
+
+def node_vectors(sums: list[Tensor]) -> list[Tensor]:
+    """Per level, float [nodes, D]: unit vectors of what `node_sums` or `NodeResiduals` gave."""
+    return [F.normalize(each, dim=-1) for each in sums]
 
 
 def node_sums(directions: Tensor, index: PrefixIndex) -> list[Tensor]:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from genrec.decoding import GrownIndex, PrefixIndex
 from genrec.errors import InputError
-from genrec.generator.items import ItemTables, node_sums, unit_content
+from genrec.generator.items import ItemTables, node_vectors, unit_content
 from genrec.generator.model import GenerativeRecommender
 
 __all__ = ["LiveCatalogue"]
@@ -58,7 +58,8 @@ class LiveCatalogue:
             self._num_trained = len(tables.items)
             self._added_content = _Rows(model.content[:0], self._room)
             self._gone: Tensor | None = None
-            self._build_on(tables.index, tables.index.num_items)
+            totals = model.node_totals(tables.directions, tables.index)
+            self._build_on(tables.index, tables.index.num_items, totals)
             self._publish()
 
     @property
@@ -143,24 +144,31 @@ class LiveCatalogue:
         with self._lock:
             before, num_before = self._index, len(self._log)
         base = before.compacted()
-        sums = node_sums(self._directions.values, base)
+        totals = self._totals_of(base, before)
         with self._lock:
             since, self._log = self._log[num_before:], []
-            self._build_on(base, before.num_items, sums)
+            self._build_on(base, before.num_items, totals)
             for change in since:
                 direction = self._directions[change.item]
                 self._apply(change, -direction if change.codes is None else direction)
             self._publish()
 
-    def _build_on(
-        self, base: PrefixIndex, num_items: int, sums: list[Tensor] | None = None
-    ) -> None:
-        """Begins with this index and its node vectors."""
-        if sums is None:
-            sums = node_sums(self._directions.values, base)
+    def _build_on(self, base: PrefixIndex, num_items: int, totals: list[Tensor]) -> None:
+        """Begins with this index and what its nodes' vectors are the directions of."""
         self._index = GrownIndex.on(base, num_items)
-        self._lengths = [_Rows(each.norm(dim=-1), self._room) for each in sums]
-        self._nodes = [_Rows(F.normalize(each, dim=-1), self._room) for each in sums]
+        self._lengths = [_Rows(each.norm(dim=-1), self._room) for each in totals]
+        self._nodes = [_Rows(each, self._room) for each in node_vectors(totals)]
+
+    def _totals_of(self, base: PrefixIndex, before: GrownIndex) -> list[Tensor]:
+        """Per level, float [nodes, D]: those of the index before, in the order of `base`."""
+        items = base.leaf_item.long()
+        paths = base.path_of(items), before.path_of(items)
+        totals = []
+        for level, num_nodes in enumerate(base.num_nodes):
+            new, old = (path[:, level] for path in paths)
+            total = self._nodes[level].values[old] * self._lengths[level].values[old, None]
+            totals.append(total.new_empty(num_nodes, total.shape[1]).index_copy(0, new, total))
+        return totals
 
     def _apply(self, change: _Change, delta: Tensor) -> None:
         """Changes the index; every new node's vector is what the old one summed up, and `delta`."""

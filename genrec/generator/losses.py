@@ -16,6 +16,7 @@ from genrec.generator.layers import float32_stays
 from genrec.kernels import trie_expand
 
 __all__ = [
+    "FULL_SOFTMAX_ITEMS",
     "ItemSampler",
     "child_log_probs",
     "default_dense_samples",

@@ -14,7 +14,13 @@ from genrec.decoding import PrefixIndex
 from genrec.errors import ArtifactError
 from genrec.generator.config import GeneratorConfig
 from genrec.generator.hub import ModelWithCard
-from genrec.generator.items import ItemEncoder, ItemTables, node_vectors
+from genrec.generator.items import (
+    ItemEncoder,
+    ItemTables,
+    NodeResiduals,
+    node_sums,
+    node_vectors,
+)
 from genrec.generator.layers import Block, Dropout
 from genrec.generator.losses import (
     ItemSampler,
@@ -77,6 +83,9 @@ class GenerativeRecommender(ModelWithCard):
         self.register_buffer("followers", torch.full(shape, NO_ITEM, dtype=torch.int32))
         self.register_buffer("follower_strengths", torch.zeros(shape))
         self.item_encoder = ItemEncoder(config)
+        self.node_residuals = (
+            NodeResiduals(config.residual_nodes, config) if config.residual_nodes else None
+        )
         self.positions = nn.Embedding(config.history, width)
         self.dropout = Dropout(config.dropout)
         self.encoder = nn.ModuleList(
@@ -98,6 +107,8 @@ class GenerativeRecommender(ModelWithCard):
             nn.init.normal_(module.weight, std=0.02)
         if isinstance(module, nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
+        if isinstance(module, NodeResiduals):
+            nn.init.zeros_(module.weight)
 
     @property
     def encoder_blocks(self) -> list[Block]:
@@ -141,10 +152,20 @@ class GenerativeRecommender(ModelWithCard):
         """The vectors of all items and nodes under the present weights."""
         items = self.item_encoder(self.codes, self.content, self.known)
         directions = F.normalize(items, dim=-1)
-        nodes = node_vectors(directions, self.index)
+        nodes = node_vectors(self.node_totals(directions, self.index))
         if not torch.is_grad_enabled():  # a single query reads it column by column, much faster
             directions = directions.T.contiguous().T
         return ItemTables(items=items, directions=directions, nodes=nodes, index=self.index)
+
+    def node_totals(self, directions: Tensor, index: PrefixIndex) -> list[Tensor]:
+        """Per level, float [nodes, D]: what each node's vector is the direction of.
+
+        Args:
+            directions: float [N, D], of the items.
+            index: of the items that the model was trained with.
+        """
+        sums = node_sums(directions, index)
+        return sums if self.node_residuals is None else self.node_residuals(sums)
 
     def encode(self, tables: ItemTables, item_index: Tensor) -> Tensor:
         """float [B, T, D]: the state after each event.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from dataclasses import replace
 
@@ -20,7 +21,7 @@ from genrec.generator import (
     LiveCatalogue,
     Mode,
 )
-from genrec.generator.items import ItemTables, node_vectors
+from genrec.generator.items import ItemTables, node_sums, node_vectors
 from genrec.generator.model import make_model
 from genrec.interactions import NO_ITEM, Histories, Recommendations, RequestBatch
 
@@ -64,7 +65,8 @@ def catalogue_of(items: list[int]) -> ItemTables:
     with torch.inference_mode():
         tables = make(NUM_ALL).item_tables()
         index = PrefixIndex(CODES[items], np.array(items))
-        return replace(tables, nodes=node_vectors(tables.directions, index), index=index)
+        nodes = node_vectors(node_sums(tables.directions, index))
+        return replace(tables, nodes=nodes, index=index)
 
 
 def assert_same(live: ItemTables, anew: ItemTables, items: list[int]) -> None:
@@ -107,6 +109,27 @@ def test_it_is_what_one_built_anew_is(steps: list[int], room: int) -> None:
     assert_same(live.tables, catalogue_of(there), there)
 
 
+def test_residuals_of_prefixes_outlive_changes_and_compaction() -> None:
+    plain = make(NUM_FIRST)
+    config = copy.deepcopy(plain.config)
+    config.residual_nodes = plain.index.num_nodes
+    model = GenerativeRecommender(config)
+    model.load_state_dict(plain.state_dict(), strict=False)
+    model.train(False)
+    assert model.node_residuals is not None
+    torch.nn.init.normal_(model.node_residuals.weight, std=3.0)
+    with torch.inference_mode():
+        wanted = model.item_tables()
+        assert not torch.allclose(wanted.nodes[0], plain.item_tables().nodes[0], atol=0.1)
+    live, items = LiveCatalogue(model, room=1), list(range(NUM_FIRST))
+    assert_same(live.tables, wanted, items)
+    add_next(live, 10)
+    live.compact()
+    live.remove(np.arange(NUM_FIRST, NUM_FIRST + 10))
+    live.compact()
+    assert_same(live.tables, wanted, items)
+
+
 def test_tables_that_were_taken_before_stay_as_they_were() -> None:
     live = LiveCatalogue(make(NUM_FIRST), room=1)
     before = live.tables
@@ -114,8 +137,8 @@ def test_tables_that_were_taken_before_stay_as_they_were() -> None:
     add_next(live, 20)
     live.remove(np.arange(10))
     assert before.num_items == NUM_FIRST
-    for kept, copy in zip((before.items, *before.nodes), copies, strict=True):
-        assert torch.equal(kept, copy)
+    for kept, copied in zip((before.items, *before.nodes), copies, strict=True):
+        assert torch.equal(kept, copied)
 
 
 def test_what_came_before_an_item_that_cannot_come_is_in() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +135,31 @@ def test_a_node_vector_is_the_mean_direction_of_its_items(model: GenerativeRecom
             members = model.index.path_of(torch.arange(60))[:, level] == node
             mean = F.normalize(tables.directions[members].sum(0), dim=0)
             torch.testing.assert_close(vectors[node], mean, atol=1e-5, rtol=1e-5)
+
+
+def test_a_residual_begins_at_nothing_and_moves_its_own_node_alone(
+    model: GenerativeRecommender,
+) -> None:
+    config = copy.deepcopy(model.config)
+    config.residual_nodes = model.index.num_nodes
+    richer = GenerativeRecommender(config)
+    richer.train(False)
+    missing, unexpected = richer.load_state_dict(model.state_dict(), strict=False)
+    assert (missing, unexpected) == (["node_residuals.weight"], [])
+    with torch.no_grad():
+        before, same = model.item_tables().nodes, richer.item_tables().nodes
+        assert all(torch.equal(each, other) for each, other in zip(before, same, strict=True))
+        assert richer.node_residuals is not None
+        second_of_level_1 = config.residual_nodes[0] + 1
+        richer.node_residuals.weight[second_of_level_1, 0] = 100.0
+        after = richer.item_tables().nodes
+    moved = [
+        (level, node)
+        for level, vectors in enumerate(after)
+        for node in (vectors != before[level]).any(-1).nonzero()[:, 0].tolist()
+    ]
+    assert moved == [(1, 1)]
+    torch.testing.assert_close(after[1].norm(dim=-1), torch.ones(len(after[1])))
 
 
 def test_an_unknown_item_has_no_part_of_its_own(model: GenerativeRecommender) -> None:
