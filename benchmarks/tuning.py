@@ -45,14 +45,14 @@ TRIALS: dict[str, tuple[Changes, ...]] = {
         {EPOCHS: 5, "decoder_layers": 2},
     ),
     "sasrec": (
-        {EPOCHS: 15},
+        {EPOCHS: 15, RATE: 1e-3, "dropout": 0.5},
         {EPOCHS: 15, RATE: 2e-3, "dropout": 0.3},
-        {EPOCHS: 17, RATE: 2e-3, "num_layers": 1},
-        {EPOCHS: 17, RATE: 4e-3, "num_layers": 1},
+        {EPOCHS: 17, RATE: 2e-3, "num_layers": 1, "dropout": 0.5},
+        {EPOCHS: 17, RATE: 4e-3, "num_layers": 1, "dropout": 0.5},
         {EPOCHS: 17, RATE: 2e-3, "num_layers": 1, "dropout": 0.6},
-        {EPOCHS: 17, RATE: 2e-3, "num_layers": 1, DECAY: 0.1},
-        {EPOCHS: 28, RATE: 2e-3, "num_layers": 1, "width": 64},
-        {EPOCHS: 9, RATE: 2e-3, "num_layers": 1, "width": 256},
+        {EPOCHS: 17, RATE: 2e-3, "num_layers": 1, "dropout": 0.5, DECAY: 0.1},
+        {EPOCHS: 28, RATE: 2e-3, "num_layers": 1, "dropout": 0.5, "width": 64},
+        {EPOCHS: 9, RATE: 2e-3, "num_layers": 1, "dropout": 0.5, "width": 256},
     ),
     "two_tower": (
         {EPOCHS: 12},
@@ -65,7 +65,7 @@ TRIALS: dict[str, tuple[Changes, ...]] = {
         {EPOCHS: 12, "id_dropout": 0.0},
     ),
 }
-"""The first trial of each has its usual settings."""
+"""What each changes; a method's usual settings are those of its best trial."""
 
 MethodOption = Annotated[str, typer.Option(help=f"One of {', '.join(TRIALS)}.")]
 

@@ -48,13 +48,13 @@ class SasRecConfig:
     """Attention heads; they divide the width."""
     num_layers: int = 2
     """Blocks over the history."""
-    dropout: float = 0.5
+    dropout: float = 0.3
     """Share of hidden values left out while training."""
     tokens: int = 2048
     """Events a batch, padding included."""
     training: TrainingConfig = field(
         default_factory=lambda: TrainingConfig(
-            num_epochs=40, learning_rate=1e-3, weight_decay=0.0, patience=5
+            num_epochs=15, learning_rate=2e-3, weight_decay=0.0, patience=5
         )
     )
     """Epochs, learning rate, seed."""
