@@ -35,14 +35,14 @@ LOG = Path("docs/results/tuning.json")
 EPOCHS, RATE, DECAY = "training.num_epochs", "training.learning_rate", "training.weight_decay"
 TRIALS: dict[str, tuple[Changes, ...]] = {
     "generator": (
-        {EPOCHS: 7},
-        {EPOCHS: 7, "dropout": 0.3},
-        {EPOCHS: 7, "dropout": 0.1},
-        {EPOCHS: 7, "item_dropout": 0.1},
-        {EPOCHS: 7, RATE: 3e-3},
-        {EPOCHS: 5, "width": 192},
-        {EPOCHS: 9, "encoder_layers": 1},
-        {EPOCHS: 5, "decoder_layers": 2},
+        {EPOCHS: 8},
+        {EPOCHS: 8, "node_residuals": False},
+        {EPOCHS: 8, "dropout": 0.3},
+        {EPOCHS: 8, "item_dropout": 0.1},
+        {EPOCHS: 8, RATE: 3e-3},
+        {EPOCHS: 6, "width": 192},
+        {EPOCHS: 10, "encoder_layers": 1},
+        {EPOCHS: 6, "decoder_layers": 2},
     ),
     "sasrec": (
         {EPOCHS: 15, RATE: 1e-3, "dropout": 0.5},
