@@ -92,7 +92,8 @@ class NodeResiduals(nn.Module):
     """What a node means beside the items beneath it, learnt for every prefix of the catalogue.
 
     A node's vector begins as the mean of its items; what distinguishes it from its siblings may be
-    something else. Begins at zero, and is scaled by the length of what it is added to.
+    something else. Begins at zero, and is scaled by the length of what it is added to. A prefix of
+    items that nobody has used has none: it would only ever learn not to be chosen.
 
     Args:
         num_nodes: of each level.
@@ -105,12 +106,17 @@ class NodeResiduals(nn.Module):
         self.scale = RESIDUAL_SHARE * config.item_scale
         self.weight = nn.Parameter(torch.zeros(sum(num_nodes), config.width))
 
-    def forward(self, sums: list[Tensor]) -> list[Tensor]:
-        """Per level, float [nodes, D]: `node_sums` with the residuals added."""
+    def forward(self, sums: list[Tensor], num_known: list[Tensor]) -> list[Tensor]:
+        """Per level, float [nodes, D]: the sums with the residuals added.
+
+        Args:
+            sums: per level, float [nodes, D]: what `node_sums` gave.
+            num_known: per level, float [nodes, 1]: items beneath each node that have been used.
+        """
         added = self.weight.split(self.num_nodes)
         return [
-            each + each.norm(dim=-1, keepdim=True) * (residual * self.scale)
-            for each, residual in zip(sums, added, strict=True)
+            each + each.norm(dim=-1, keepdim=True) * (known > 0) * (residual * self.scale)
+            for each, known, residual in zip(sums, num_known, added, strict=True)
         ]
 
 
@@ -119,14 +125,14 @@ def node_vectors(sums: list[Tensor]) -> list[Tensor]:
     return [F.normalize(each, dim=-1) for each in sums]
 
 
-def node_sums(directions: Tensor, index: PrefixIndex) -> list[Tensor]:
-    """Per level, float [nodes, D]: the sum of the unit vectors beneath each node.
+def node_sums(values: Tensor, index: PrefixIndex) -> list[Tensor]:
+    """Per level, float [nodes, D]: the sum of the items' values beneath each node.
 
     Args:
-        directions: float [N, D] over item_index.
+        values: float [N, D] over item_index.
         index: the catalogue's prefixes.
     """
-    sums = directions[index.leaf_item.long()]
+    sums = values[index.leaf_item.long()]
     levels = [sums]
     for level in range(index.num_levels - 1, 0, -1):
         degree = index.first_child[level].diff().long()

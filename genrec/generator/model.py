@@ -165,7 +165,12 @@ class GenerativeRecommender(ModelWithCard):
             index: of the items that the model was trained with.
         """
         sums = node_sums(directions, index)
-        return sums if self.node_residuals is None else self.node_residuals(sums)
+        if self.node_residuals is None:
+            return sums
+        totals: list[Tensor] = self.node_residuals(
+            sums, node_sums(self.known[:, None].float(), index)
+        )
+        return totals
 
     def encode(self, tables: ItemTables, item_index: Tensor) -> Tensor:
         """float [B, T, D]: the state after each event.

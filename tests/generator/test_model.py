@@ -160,6 +160,13 @@ def test_a_residual_begins_at_nothing_and_moves_its_own_node_alone(
     ]
     assert moved == [(1, 1)]
     torch.testing.assert_close(after[1].norm(dim=-1), torch.ones(len(after[1])))
+    beneath = richer.index.path_of(torch.arange(60))[:, 1] == 1
+    richer.known[beneath] = False  # what nobody has used has no residual
+    with torch.no_grad():
+        richer.node_residuals.weight[:] = 5.0
+        mean = richer.item_tables().directions[beneath].sum(0)
+        unknown = richer.item_tables().nodes[1][1]
+    torch.testing.assert_close(unknown, F.normalize(mean, dim=0))
 
 
 def test_an_unknown_item_has_no_part_of_its_own(model: GenerativeRecommender) -> None:
