@@ -112,6 +112,7 @@ def test_it_is_what_one_built_anew_is(steps: list[int], room: int) -> None:
 def test_residuals_of_prefixes_outlive_changes_and_compaction() -> None:
     plain = make(NUM_FIRST)
     config = copy.deepcopy(plain.config)
+    assert isinstance(config, GeneratorConfig)
     config.residual_nodes = plain.index.num_nodes
     model = GenerativeRecommender(config)
     model.load_state_dict(plain.state_dict(), strict=False)

@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import GPT2Config, GPT2Model
 
 from genrec.decoding import beam_search
-from genrec.generator import GenerativeRecommender
+from genrec.generator import GenerativeRecommender, GeneratorConfig
 from genrec.generator.decoder import DecoderWeights, GeneratorDecoder
 from genrec.interactions import NO_ITEM
 
@@ -141,6 +141,7 @@ def test_a_residual_begins_at_nothing_and_moves_its_own_node_alone(
     model: GenerativeRecommender,
 ) -> None:
     config = copy.deepcopy(model.config)
+    assert isinstance(config, GeneratorConfig)
     config.residual_nodes = model.index.num_nodes
     richer = GenerativeRecommender(config)
     richer.train(False)
