@@ -62,7 +62,7 @@ __all__ = [
     "best_by",
     "fit_method",
     "listed",
-    "three_voices",
+    "three_modes",
 ]
 
 Settings = TypeVar("Settings", GeneratorTraining, SasRecConfig, TigerTraining, TwoTowerConfig)
@@ -214,7 +214,7 @@ def _generator(subject: Subject, trial: Trial) -> Fitted:
     )
     choose_combination(model, subject.selection.questions, mask_seen=subject.masks)
     weights = asdict(Weights.of(model.config))
-    return Fitted.of(three_voices(model), model, result, **asdict(settings), combination=weights)
+    return Fitted.of(three_modes(model), model, result, **asdict(settings), combination=weights)
 
 
 def _sasrec(subject: Subject, trial: Trial) -> Fitted:
@@ -347,7 +347,7 @@ def best_by(
     return max(gains, key=lambda value: gains[value]), gains
 
 
-def three_voices(model: GenerativeRecommender) -> Answer:
+def three_modes(model: GenerativeRecommender) -> Answer:
     """What a generator gives in each of its modes."""
     source, weights = GeneratorSource(model, Mode.COMBINED), Weights.of(model.config)
 

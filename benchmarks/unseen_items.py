@@ -31,7 +31,7 @@ from benchmarks.accuracy_methods import (
     Trial,
     best_by,
     listed,
-    three_voices,
+    three_modes,
 )
 from benchmarks.accuracy_rows import MAIN, Answer, answer_all, figures_of, provenance
 from benchmarks.accuracy_tables import markdown_table
@@ -71,7 +71,7 @@ def benchmark(
     experiment = Experiment(subject=subject, held=held, fitted=fitted, trial=trial)
     model = experiment.generator()
     fading, _ = best_by(FADINGS, experiment.text_neighbours, experiment.validation)
-    answers = (three_voices(model), listed(experiment.text_neighbours(fading)))
+    answers = (three_modes(model), listed(experiment.text_neighbours(fading)))
     report = {
         "dataset": subject.dataset.name,
         "seed": seed,

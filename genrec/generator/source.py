@@ -118,7 +118,6 @@ class GeneratorSource:
             `LiveCatalogue` is asked for what it has at every request.
         states: where the encoded histories of people are kept, by `user_index`, so that one who
             comes back costs only what is new; None keeps nothing. May be shared between sources.
-
         linear: what the decoder's linear maps become: `QuantisedLinear` calculates in int8, on a
             CPU alone.
 

@@ -54,6 +54,7 @@ class _TrieExpand(torch.autograd.Function):
     def backward(
         ctx: Any, *grad_outputs: Tensor
     ) -> tuple[Tensor | None, Tensor | None, None, None]:
+        """The gradients of queries and nodes, where they are asked for."""
         queries, nodes, child, log_probs = ctx.saved_tensors
         weights = ctx.rows.softmax_gradient(log_probs, grad_outputs[0].contiguous())
         query_grad = node_grad = None
