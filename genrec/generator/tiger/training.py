@@ -43,8 +43,8 @@ class TigerTraining:
     head_width: int = 64
     feed_forward: int = 1024
     dropout: float = 0.1
-    tokens: int = 8192
-    """Input tokens a batch, padding included."""
+    tokens: int = 2048
+    """Input tokens a batch, padding included; larger ones take as long an epoch on a CPU."""
     training: TrainingConfig = field(
         default_factory=lambda: TrainingConfig(
             num_epochs=6, learning_rate=1e-3, weight_decay=0.05, patience=6
