@@ -19,6 +19,7 @@ from genrec.generator.followers import strongest_followers
 from genrec.generator.items import unit_content
 from genrec.generator.losses import FULL_SOFTMAX_ITEMS, ItemSampler, default_dense_samples
 from genrec.generator.model import GenerativeRecommender, make_model
+from genrec.generator.relatives import UsedItems
 from genrec.generator.source import GeneratorSource, Mode
 from genrec.generator.streaming import StreamedWindowBatches
 from genrec.interactions import Histories, HistoryShards
@@ -167,8 +168,11 @@ def _fresh_model(
     """A model before its training, with all that is counted instead of learnt."""
     counts = _counts(train, len(codes))
     centre = torch.from_numpy(content.mean(axis=0))
+    unit, is_used = unit_content(torch.tensor(content), centre), torch.from_numpy(counts > 0)
+    rows = torch.from_numpy(codes.astype(np.int32))
+    relatives = UsedItems(rows, unit, is_used).relatives(rows[~is_used], unit[~is_used])
     blocks = train.blocks() if isinstance(train, HistoryShards) else [train]
-    followers, strengths = strongest_followers(blocks, len(codes), config.followers)
+    followers, strengths = strongest_followers(blocks, len(codes), config.followers, relatives)
     shape = config.shape(
         len(codes),
         codebook_sizes,
@@ -178,10 +182,10 @@ def _fresh_model(
     )
     model = make_model(
         shape,
-        codes=codes.astype(np.int32),
-        content=unit_content(torch.tensor(content), centre),
+        codes=rows,
+        content=unit,
         content_centre=centre,
-        known=counts > 0,
+        known=is_used,
         followers=followers,
         follower_strengths=strengths,
     )

@@ -16,16 +16,20 @@ from scipy import sparse
 from torch import Tensor
 
 from genrec.generator.likeness import faded
+from genrec.generator.relatives import Relatives
 from genrec.interactions import NO_ITEM, Histories, divided_by_counts, transitions
 
-__all__ = ["follower_scores", "strongest_followers"]
+__all__ = ["borrowed_scores", "follower_scores", "strongest_followers"]
 
 WINDOW = 5
 """Places within which one event follows another."""
+BORROWED_GAIN = 3.0
+"""What relatives followed counts for a new item: they seldom followed the very same items, so their
+mean is weaker than what each of them followed; validation chose by how much."""
 
 
 def strongest_followers(
-    blocks: Iterable[Histories], num_items: int, most: int
+    blocks: Iterable[Histories], num_items: int, most: int, relatives: Relatives | None = None
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
     """The items that followed each item most, int32 [N, F], and how much, float32 [N, F].
 
@@ -37,6 +41,8 @@ def strongest_followers(
             occurred are in memory.
         num_items: N.
         most: followers kept of an item.
+        relatives: of the items that never occur, in the order of their numbers: they follow what
+            these follow. None leaves them out.
     """
     counts = np.zeros(num_items, dtype=np.int64)
     followed = sparse.csr_array((num_items, num_items))
@@ -45,6 +51,8 @@ def strongest_followers(
         followed = followed + transitions(block, num_items, WINDOW)
     followed.sort_indices()
     matrix = divided_by_counts(followed, counts)
+    if relatives is not None:
+        matrix = _with_borrowed(matrix, np.flatnonzero(counts == 0), relatives)
     row = np.repeat(np.arange(num_items), np.diff(matrix.indptr))
     order = np.lexsort((matrix.indices, -matrix.data, row))  # by item, the strongest first
     place = np.arange(order.size) - matrix.indptr[row]
@@ -55,6 +63,32 @@ def strongest_followers(
     items[row[kept], place[kept]] = matrix.indices[order][kept]
     weights[row[kept], place[kept]] = matrix.data[order][kept]
     return items, weights
+
+
+def _with_borrowed(
+    matrix: sparse.csr_array, newcomers: npt.NDArray[np.int64], relatives: Relatives
+) -> sparse.csr_array:
+    """`matrix` [N, N] with columns of `newcomers`, made of those of their relatives."""
+    items, shares = relatives.items.cpu().numpy(), relatives.shares.cpu().numpy()
+    row = np.repeat(newcomers, items.shape[1])
+    mean = sparse.csr_array((shares.ravel(), (row, items.ravel())), shape=matrix.shape)
+    joined = sparse.csr_array(matrix + BORROWED_GAIN * (matrix @ mean.T))
+    joined.eliminate_zeros()
+    joined.sort_indices()
+    return joined
+
+
+def borrowed_scores(scores: Tensor, relatives: Relatives) -> Tensor:
+    """float32 [B, n]: how much n new items follow each history, by what their relatives do.
+
+    Args:
+        scores: float32 [B, N]: what `follower_scores` gave.
+        relatives: of the n items.
+    """
+    borrowed = scores.new_zeros(len(scores), len(relatives.items))
+    for items, shares in zip(relatives.items.T, relatives.shares.T, strict=True):
+        borrowed.addcmul_(scores[:, items], shares, value=BORROWED_GAIN)
+    return borrowed
 
 
 def follower_scores(followers: Tensor, weights: Tensor, history: Tensor, num_items: int) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from genrec.decoding import PrefixIndex
 from genrec.generator.config import GeneratorConfig
+from genrec.generator.relatives import Relatives
 from genrec.kernels import code_embedding_bag
 from genrec.training.processes import as_main_drew
 
@@ -41,6 +42,8 @@ class ItemTables:
     added_content: Tensor | None = None
     """float [n, Dc]: unit content of the last n items, which came after training; None where all
     were there."""
+    added_relatives: Relatives | None = None
+    """Theirs; None where there are none of them."""
     gone: Tensor | None = None
     """bool [N]: items that are in the catalogue no more; None where all are."""
 
@@ -53,8 +56,12 @@ class ItemTables:
 class ItemEncoder(nn.Module):
     """An item's vector: the sum of its code embeddings, its projected content and its own part.
 
-    `config.item_scale` multiplies all of it.
+    `config.item_scale` multiplies all of it. Items without training events have no part of their
+    own while others learn; afterwards they borrow one (`relatives.py`).
     """
+
+    OWN_GAIN = 2.0
+    """A mean of parts that differ is shorter than each of them; validation chose by how much."""
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
@@ -65,20 +72,30 @@ class ItemEncoder(nn.Module):
         self.content = nn.Linear(config.content_width, config.width, bias=False)
         self.own = nn.Embedding(config.num_items, config.width)
 
-    def forward(self, codes: Tensor, content: Tensor, known: Tensor) -> Tensor:
+    def forward(
+        self, codes: Tensor, content: Tensor, known: Tensor, relatives: Relatives | None = None
+    ) -> Tensor:
         """float [N, D].
 
         Args:
             codes: int [N, L].
             content: float [N, content_width].
             known: bool [N]: items with training events; the others have no part of their own.
+            relatives: of those others, in the order of their numbers; None where nothing is
+                borrowed.
         """
         if self.training:
             kept = torch.rand(known.shape, device=known.device) >= self.dropout
             known = known & as_main_drew(kept)
         own = self.own.weight * (known[:, None] * self.scale)
         vectors: Tensor = self.shared(codes, content) + own
+        if relatives is not None:
+            vectors[~known] += self.borrowed(relatives)
         return vectors
+
+    def borrowed(self, relatives: Relatives) -> Tensor:
+        """float [n, D]: what stands in place of an own part in items that have these relatives."""
+        return relatives.mean_of(self.own.weight) * (self.OWN_GAIN * self.scale)
 
     def shared(self, codes: Tensor, content: Tensor) -> Tensor:
         """float [n, D]: what codes [n, L] and content [n, content_width] say of any items."""

@@ -1,6 +1,7 @@
 """The catalogue of a generator that answers while items come and go.
 
-A new item is scored from its codes and its content, as one that nobody has used. Its path's node
+A new item is scored from its codes and its content and what it borrows from its relatives, as one
+that nobody has used. Its path's node
 vectors are made anew, as a catalogue built with it would have them: every change costs L vectors,
 and every answer is given from one state of the catalogue, whole.
 """
@@ -20,6 +21,7 @@ from genrec.decoding import GrownIndex, PrefixIndex
 from genrec.errors import InputError
 from genrec.generator.items import ItemTables, node_vectors, unit_content
 from genrec.generator.model import GenerativeRecommender
+from genrec.generator.relatives import Relatives
 
 __all__ = ["LiveCatalogue"]
 
@@ -57,6 +59,10 @@ class LiveCatalogue:
             self._directions = _Rows(tables.directions, self._room)
             self._num_trained = len(tables.items)
             self._added_content = _Rows(model.content[:0], self._room)
+            self._used = model.used_items()
+            nobody = self._used.relatives(model.codes[:0], model.content[:0])
+            self._relatives = _Rows(nobody.items, self._room)
+            self._relative_shares = _Rows(nobody.shares, self._room)
             self._gone: Tensor | None = None
             totals = model.node_totals(tables.directions, tables.index)
             self._build_on(tables.index, tables.index.num_items, totals)
@@ -101,17 +107,21 @@ class LiveCatalogue:
         device = self.model.device
         rows = torch.from_numpy(codes.astype(np.int64)).to(device)
         unit = unit_content(torch.from_numpy(content).to(device), self.model.content_centre)
-        vectors = self.model.item_encoder.shared(rows, unit)
+        encoder, relatives = self.model.item_encoder, self._used.relatives(rows, unit)
+        vectors = encoder.shared(rows, unit) + encoder.borrowed(relatives)
         added: list[int] = []
         with self._lock:
             try:
-                for row, vector, own_content in zip(rows, vectors, unit, strict=True):
-                    change = _Change(self._index.num_items, row)
+                for at, vector in enumerate(vectors):
+                    change = _Change(self._index.num_items, rows[at])
                     direction = F.normalize(vector, dim=-1)
                     self._apply(change, direction)
                     self._items[change.item] = vector
                     self._directions[change.item] = direction
-                    self._added_content[change.item - self._num_trained] = own_content
+                    place = change.item - self._num_trained
+                    self._added_content[place] = unit[at]
+                    self._relatives[place] = relatives.items[at]
+                    self._relative_shares[place] = relatives.shares[at]
                     added.append(change.item)
             finally:
                 self._publish()
@@ -196,6 +206,7 @@ class LiveCatalogue:
 
     def _publish(self) -> None:
         num_items = self._index.num_items
+        added = num_items - self._num_trained
         self._tables = ItemTables(
             items=self._items.values[:num_items],
             directions=self._directions.values[:num_items],
@@ -204,11 +215,12 @@ class LiveCatalogue:
                 for rows, size in zip(self._nodes, self._index.num_nodes, strict=True)
             ],
             index=self._index,
-            added_content=(
-                self._added_content.values[: num_items - self._num_trained]
-                if num_items > self._num_trained
-                else None
-            ),
+            added_content=self._added_content.values[:added] if added else None,
+            added_relatives=Relatives(
+                items=self._relatives.values[:added], shares=self._relative_shares.values[:added]
+            )
+            if added
+            else None,
             gone=None
             if self._gone is None
             else F.pad(self._gone, (0, num_items - len(self._gone))),

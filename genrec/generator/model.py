@@ -28,6 +28,7 @@ from genrec.generator.losses import (
     full_softmax_loss,
     sampled_softmax_loss,
 )
+from genrec.generator.relatives import Relatives, UsedItems
 from genrec.interactions import NO_ITEM
 from genrec.training.processes import as_main_drew
 
@@ -150,12 +151,23 @@ class GenerativeRecommender(ModelWithCard):
 
     def item_tables(self) -> ItemTables:
         """The vectors of all items and nodes under the present weights."""
-        items = self.item_encoder(self.codes, self.content, self.known)
+        relatives = None if self.training else self.relatives()
+        items = self.item_encoder(self.codes, self.content, self.known, relatives)
         directions = F.normalize(items, dim=-1)
         nodes = node_vectors(self.node_totals(directions, self.index))
         if not torch.is_grad_enabled():  # a single query reads it column by column, much faster
             directions = directions.T.contiguous().T
         return ItemTables(items=items, directions=directions, nodes=nodes, index=self.index)
+
+    def used_items(self) -> UsedItems:
+        """What new items are compared with."""
+        return UsedItems(self.codes, self.content, self.known)
+
+    def relatives(self) -> Relatives | None:
+        """Of the items without training events; None where all have some."""
+        if self.known.all():
+            return None
+        return self.used_items().relatives(self.codes[~self.known], self.content[~self.known])
 
     def node_totals(self, directions: Tensor, index: PrefixIndex) -> list[Tensor]:
         """Per level, float [nodes, D]: what each node's vector is the direction of.

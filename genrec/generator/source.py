@@ -30,7 +30,7 @@ from genrec.generator.combination import (
     only_new,
 )
 from genrec.generator.decoder import DecoderWeights, GeneratorDecoder
-from genrec.generator.followers import follower_scores
+from genrec.generator.followers import borrowed_scores, follower_scores
 from genrec.generator.items import ItemTables
 from genrec.generator.likeness import content_of, history_content
 from genrec.generator.live import LiveCatalogue
@@ -354,6 +354,10 @@ class GeneratorSource:
         strengths = follower_scores(
             model.followers, model.follower_strengths, asked.window, tables.num_items
         )
+        if tables.added_relatives is not None:
+            strengths[:, len(model.followers) :] = borrowed_scores(
+                strengths, tables.added_relatives
+            )
         if tables.gone is not None:
             strengths = strengths.masked_fill(tables.gone, 0.0)
         return torch.log1p(strengths / FOLLOWER_SCALE)
