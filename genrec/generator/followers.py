@@ -23,7 +23,7 @@ __all__ = ["borrowed_scores", "follower_scores", "strongest_followers"]
 
 WINDOW = 5
 """Places within which one event follows another."""
-BORROWED_GAIN = 3.0
+BORROWED_GAIN = 2.0
 """What relatives followed counts for a new item: they seldom followed the very same items, so their
 mean is weaker than what each of them followed; validation chose by how much."""
 

@@ -60,9 +60,6 @@ class ItemEncoder(nn.Module):
     own while others learn; afterwards they borrow one (`relatives.py`).
     """
 
-    OWN_GAIN = 2.0
-    """A mean of parts that differ is shorter than each of them; validation chose by how much."""
-
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         self.scale = config.item_scale
@@ -95,7 +92,7 @@ class ItemEncoder(nn.Module):
 
     def borrowed(self, relatives: Relatives) -> Tensor:
         """float [n, D]: what stands in place of an own part in items that have these relatives."""
-        return relatives.mean_of(self.own.weight) * (self.OWN_GAIN * self.scale)
+        return relatives.mean_of(self.own.weight) * self.scale
 
     def shared(self, codes: Tensor, content: Tensor) -> Tensor:
         """float [n, D]: what codes [n, L] and content [n, content_width] say of any items."""

@@ -5,8 +5,14 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from genrec.generator.followers import follower_scores, strongest_followers
+from genrec.generator.followers import (
+    BORROWED_GAIN,
+    borrowed_scores,
+    follower_scores,
+    strongest_followers,
+)
 from genrec.generator.likeness import FADING
+from genrec.generator.relatives import Relatives
 from genrec.interactions import NO_ITEM, Histories, divided_by_counts, transitions
 
 HISTORIES = Histories.from_lists([[0, 1, 2], [0, 1], [2, 0, 3], [0, 3]])
@@ -57,3 +63,20 @@ def test_block_by_block_is_as_all_at_once() -> None:
         strict=True,
     ):
         assert np.array_equal(whole, parts)
+
+
+def test_a_new_item_follows_what_its_relatives_follow() -> None:
+    """Item 4 never occurs; items 1 and 3 are its relatives. In training or later: all the same."""
+    relatives = Relatives(items=torch.tensor([[1, 3, 0]]), shares=torch.tensor([[0.75, 0.25, 0.0]]))
+    history = torch.tensor([[0, 1, 2], [2, NO_ITEM, NO_ITEM]])
+    found = []
+    for given in (None, relatives):
+        items, strengths = strongest_followers([HISTORIES], 5, most=9, relatives=given)
+        tables = (torch.from_numpy(items), torch.from_numpy(strengths))
+        found.append(follower_scores(*tables, history, 5))
+    plain, borrowed = found
+    assert torch.equal(borrowed[:, :4], plain[:, :4])
+    expected = BORROWED_GAIN * (0.75 * plain[:, 1] + 0.25 * plain[:, 3])
+    assert (expected > 0).any()
+    torch.testing.assert_close(borrowed[:, 4], expected)
+    torch.testing.assert_close(borrowed_scores(plain, relatives)[:, 0], expected)

@@ -21,8 +21,10 @@ from genrec.generator import (
     LiveCatalogue,
     Mode,
 )
+from genrec.generator.followers import borrowed_scores, follower_scores
 from genrec.generator.items import ItemTables, node_sums, node_vectors
 from genrec.generator.model import make_model
+from genrec.generator.source import FOLLOWER_SCALE
 from genrec.interactions import NO_ITEM, Histories, Recommendations, RequestBatch
 
 NUM_FIRST, NUM_ALL, NUM_LEVELS, NUM_CODES, WIDTH = 30, 60, 3, 5, 16
@@ -129,6 +131,35 @@ def test_residuals_of_prefixes_outlive_changes_and_compaction() -> None:
     live.remove(np.arange(NUM_FIRST, NUM_FIRST + 10))
     live.compact()
     assert_same(live.tables, wanted, items)
+
+
+def test_an_item_that_came_follows_what_its_relatives_follow() -> None:
+    config = copy.deepcopy(make(NUM_FIRST).config)
+    assert isinstance(config, GeneratorConfig)
+    config.num_followers = 5
+    model = GenerativeRecommender(config)
+    model.train(False)
+    model.codes.copy_(make(NUM_FIRST).codes)
+    model.followers.copy_(torch.from_numpy(DRAWN.integers(0, NUM_FIRST, (NUM_FIRST, 5))))
+    model.follower_strengths.uniform_(0.1, 1.0)
+    live = LiveCatalogue(model)
+    add_next(live, 10)
+    relatives = live.tables.added_relatives
+    assert relatives is not None
+    source = GeneratorSource(model, Mode.COMBINED, num_beams=NUM_ALL, tables=live)
+    asked = RequestBatch.from_histories(Histories.from_lists([[3, 1], [NUM_FIRST, 2]]))
+    union = source.scored_union(asked)
+    scores = follower_scores(
+        model.followers, model.follower_strengths, asked.item_index, NUM_FIRST + 10
+    )
+    scores[:, NUM_FIRST:] = borrowed_scores(scores, relatives)
+    assert (scores[:, NUM_FIRST:] > 0).any()
+    expected = torch.log1p(scores / FOLLOWER_SCALE)
+    expected -= expected.amax(1, keepdim=True)
+    there = union.item_index != NO_ITEM
+    found = torch.zeros_like(expected).scatter(1, union.item_index.clamp(min=0), union.followed)
+    assert there.sum(1).tolist() == [NUM_FIRST + 10] * 2
+    torch.testing.assert_close(found, expected)
 
 
 def test_tables_that_were_taken_before_stay_as_they_were() -> None:
