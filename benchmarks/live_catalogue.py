@@ -37,7 +37,7 @@ from .decoding_subjects import Point, draw_codes
 
 app = console.program(__doc__)
 
-CONTENT_WIDTH, HISTORY, K = 32, 25, 10
+CONTENT_WIDTH, HISTORY, K = 384, 25, 10
 ROUNDS = 3
 TIMED_CHANGES = 300
 
@@ -86,11 +86,17 @@ def benchmark(
 def model_of(codes: npt.NDArray[np.uint16]) -> Any:
     """A generator of default size over these codes, with random weights."""
     shape = GeneratorTraining().shape(len(codes), (256,) * codes.shape[1], CONTENT_WIDTH)
-    content = np.random.default_rng(0).normal(size=(len(codes), CONTENT_WIDTH))
+    content = drawn_content(0, len(codes))
     torch.manual_seed(0)
-    model = make_model(shape, codes=codes.astype(np.int32), content=content.astype(np.float32))
+    model = make_model(shape, codes=codes.astype(np.int32), content=content)
     model.train(False)
     return model
+
+
+def drawn_content(seed: int, num_items: int) -> npt.NDArray[np.float32]:
+    """float32 [N, Dc]."""
+    generator = np.random.default_rng(seed)
+    return generator.standard_normal((num_items, CONTENT_WIDTH), dtype=np.float32)
 
 
 class Newcomers:
@@ -100,12 +106,12 @@ class Newcomers:
         self.live, self.codes = live, codes
         self.first = live.tables.num_items
         self.num_added = 0
-        self.content = np.random.default_rng(1).normal(size=(len(codes), CONTENT_WIDTH))
+        self.content = drawn_content(1, len(codes))
 
     def add(self) -> None:
         """The next one."""
         row = slice(self.num_added, self.num_added + 1)
-        self.live.add(self.codes[row], self.content[row].astype(np.float32))
+        self.live.add(self.codes[row], self.content[row])
         self.num_added += 1
 
     @contextmanager
