@@ -31,7 +31,8 @@ from benchmarks.accuracy_rows import (
     provenance,
     segment_figures,
 )
-from benchmarks.accuracy_tables import put_between_marks, summary, tables
+from benchmarks.accuracy_tables import summary, tables
+from benchmarks.markdown import put_between_marks
 from genrec import console
 from genrec.errors import InputError
 from genrec.evaluation import segments_of, shuffled_task

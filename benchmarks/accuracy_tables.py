@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from benchmarks.accuracy_rows import MAIN, OTHERS, Row, Rows, Variant, key_of
+from benchmarks.markdown import markdown_table
 from benchmarks.published import PUBLISHED
-from genrec.errors import InputError
 from genrec.evaluation import BootstrapConfig, bootstrap_mean, compare_paired, ndcg_at, recall_at
 from genrec.interactions import Protocol
 
-__all__ = ["markdown_table", "put_between_marks", "summary", "tables"]
+__all__ = ["summary", "tables"]
 
 K = 10
 METRICS = ("recall@5", "ndcg@5", "recall@10", "ndcg@10")
@@ -100,20 +99,6 @@ def _brief(group: Group | None) -> str:
         f"{interval.mean:.4f} ({interval.low:.4f}–{interval.high:.4f}) / "
         f"{group.values(ndcg_at).mean():.4f}{seeds}"
     )
-
-
-def put_between_marks(path: Path, name: str, text: str) -> None:
-    """Puts a text in the place of what stands between two marks of a Markdown file.
-
-    Raises:
-        InputError: the marks `<!-- NAME -->` and `<!-- end of NAME -->` are not both there.
-    """
-    begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
-    before, found, rest = path.read_text(encoding="utf-8").partition(begin)
-    _, closed, after = rest.partition(end)
-    if not found or not closed:
-        raise InputError(f"{path} has no lines {begin.strip()} and {end}; put them where {name} is")
-    path.write_text(f"{before}{begin}\n{text}\n\n{end}{after}", encoding="utf-8")
 
 
 def _groups(rows: Sequence[Row], ranks: Rows, part: str, variant: Variant) -> dict[str, Group]:
@@ -219,9 +204,3 @@ def _costs(found: Sequence[Row]) -> str:
     ]
     head = ("model", "seed", "parameters", "training s", "items a second", "padding", "with")
     return "\n\n" + markdown_table(head, rows)
-
-
-def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

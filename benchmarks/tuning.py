@@ -22,7 +22,7 @@ import typer
 
 from benchmarks.accuracy_methods import VALIDATION_QUESTIONS, Subject, Trial, fit_method
 from benchmarks.accuracy_rows import MAIN, answer_all, figures_of, provenance
-from benchmarks.accuracy_tables import markdown_table
+from benchmarks.markdown import markdown_table
 from genrec import console
 from genrec.errors import InputError
 from genrec.training import Precision, discard_checkpoint

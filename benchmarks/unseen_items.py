@@ -34,8 +34,8 @@ from benchmarks.accuracy_methods import (
     three_modes,
 )
 from benchmarks.accuracy_rows import MAIN, Answer, answer_all, figures_of, provenance
-from benchmarks.accuracy_tables import markdown_table
 from benchmarks.held_out import HELD_OUT, fit_without, hold_out, without
+from benchmarks.markdown import markdown_table
 from genrec import console
 from genrec.evaluation import EvaluationTask
 from genrec.generator import GenerativeRecommender, GeneratorTraining, fit_generator

@@ -38,6 +38,7 @@ from genrec.generator import (
     GenerativeRecommender,
     GeneratorConfig,
     GeneratorSource,
+    GeneratorTraining,
     HistoryEncoder,
     Mode,
     SlateConfig,
@@ -105,11 +106,18 @@ def random_model() -> GenerativeRecommender:
     """The default size, over items with random codes."""
     torch.manual_seed(0)
     generator = np.random.default_rng(0)
-    config = GeneratorConfig(num_items=NUM_ITEMS)
+    config = GeneratorConfig(num_items=NUM_ITEMS, num_followers=GeneratorTraining().followers)
     codes = generator.choice(256**config.num_levels, NUM_ITEMS, replace=False)
     levels = [codes // 256**level % 256 for level in range(config.num_levels)]
     content = generator.standard_normal((NUM_ITEMS, config.content_width)).astype(np.float32)
-    model = make_model(config, codes=np.stack(levels, axis=1), content=content)
+    lists = (NUM_ITEMS, config.num_followers)
+    model = make_model(
+        config,
+        codes=np.stack(levels, axis=1),
+        content=content,
+        followers=generator.integers(0, NUM_ITEMS, lists),
+        follower_strengths=generator.random(lists),
+    )
     model.train(False)
     return model
 

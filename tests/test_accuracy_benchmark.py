@@ -12,7 +12,8 @@ import torch
 from benchmarks import accuracy
 from benchmarks.accuracy_methods import METHODS
 from benchmarks.accuracy_rows import MAIN, Rows, Variant, answer_all, figures_of
-from benchmarks.accuracy_tables import put_between_marks, summary, tables
+from benchmarks.accuracy_tables import summary, tables
+from benchmarks.markdown import put_between_marks
 from genrec.errors import InputError
 from genrec.interactions import NO_ITEM, EvaluationSet, Histories, RequestBatch
 
