@@ -105,11 +105,19 @@ def print_tables(
     rows = Rows(out)
     print(tables(rows))
     if write:
-        put_between_marks(README, "accuracy tables", summary(rows))
-        put_between_marks(PAGE, "accuracy tables", tables(rows))
-        put_between_marks(PAGE, "tuning log", tuning.markdown(tuning.read_log(tuning.LOG)))
-        put_between_marks(PAGE, "unseen items", unseen_items.markdown(unseen_items.read_figures()))
+        for (path, name), text in texts(rows).items():
+            put_between_marks(path, name, text)
         console.say(f"wrote {README} and {PAGE}")
+
+
+def texts(rows: Rows) -> dict[tuple[Path, str], str]:
+    """What belongs into which document, between which marks."""
+    return {
+        (README, "accuracy tables"): summary(rows),
+        (PAGE, "accuracy tables"): tables(rows),
+        (PAGE, "tuning log"): tuning.markdown(tuning.read_log(tuning.LOG)),
+        (PAGE, "unseen items"): unseen_items.markdown(unseen_items.read_figures()),
+    }
 
 
 def main(argv: list[str] | None = None) -> None:

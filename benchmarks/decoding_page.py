@@ -36,18 +36,22 @@ Json = dict[str, Any]
 @app.command()
 def write() -> None:
     """Writes all tables."""
-    decoding = _read("decoding")
-    put_between_marks(README, "decoding summary", summary(decoding["rows"]))
-    texts = {
-        "engines": f"{_machine(decoding)}\n\n{table(decoding['rows'])}",
-        "floor": floor(_read("decoding_floor")),
-        "beam recall": beam_recall(_read("beam_recall")),
-        "user state": user_state(_read("user_state")),
-        "live catalogue": live_catalogue(_read("live_catalogue")),
-    }
-    for name, text in texts.items():
-        put_between_marks(PAGE, name, text.strip())
+    for (path, name), text in texts().items():
+        put_between_marks(path, name, text)
     console.say(f"wrote {PAGE} and {README}")
+
+
+def texts() -> dict[tuple[Path, str], str]:
+    """What belongs into which document, between which marks."""
+    decoding = _read("decoding")
+    return {
+        (README, "decoding summary"): summary(decoding["rows"]),
+        (PAGE, "engines"): f"{_machine(decoding)}\n\n{table(decoding['rows']).strip()}",
+        (PAGE, "floor"): floor(_read("decoding_floor")),
+        (PAGE, "beam recall"): beam_recall(_read("beam_recall")),
+        (PAGE, "user state"): user_state(_read("user_state")),
+        (PAGE, "live catalogue"): live_catalogue(_read("live_catalogue")),
+    }
 
 
 def summary(rows: list[Json]) -> str:

@@ -1,0 +1,27 @@
+"""The tables in the documents are those that the files in docs/results make."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks import accuracy, decoding_page
+from benchmarks.accuracy_rows import Rows
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _in_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+def test_the_tables_of_decoding_are_those_of_its_files() -> None:
+    for (path, name), text in decoding_page.texts().items():
+        assert f"<!-- {name} -->\n\n{text}\n\n<!-- end of {name} -->" in path.read_text(), name
+
+
+def test_the_tables_of_accuracy_are_those_of_its_files() -> None:
+    for (path, name), text in accuracy.texts(Rows(accuracy.OUT)).items():
+        assert f"<!-- {name} -->\n\n{text}\n\n<!-- end of {name} -->" in path.read_text(), name
