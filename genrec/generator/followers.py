@@ -51,18 +51,30 @@ def strongest_followers(
         followed = followed + transitions(block, num_items, WINDOW)
     followed.sort_indices()
     matrix = divided_by_counts(followed, counts)
-    if relatives is not None:
-        matrix = _with_borrowed(matrix, np.flatnonzero(counts == 0), relatives)
-    row = np.repeat(np.arange(num_items), np.diff(matrix.indptr))
-    order = np.lexsort((matrix.indices, -matrix.data, row))  # by item, the strongest first
-    place = np.arange(order.size) - matrix.indptr[row]
-    kept = place < most
-    shape = (num_items, int(place[kept].max(initial=-1)) + 1)
+    row, place, follower, strength = _strongest(matrix, most)
+    if relatives is not None:  # they borrow from short lists: from all pairs it would be many more
+        short = sparse.csr_array((strength, (row, follower)), shape=matrix.shape)
+        matrix = _with_borrowed(short, np.flatnonzero(counts == 0), relatives)
+        row, place, follower, strength = _strongest(matrix, most)
+    shape = (num_items, int(place.max(initial=-1)) + 1)
     items = np.full(shape, NO_ITEM, dtype=np.int32)
     weights = np.zeros(shape, dtype=np.float32)
-    items[row[kept], place[kept]] = matrix.indices[order][kept]
-    weights[row[kept], place[kept]] = matrix.data[order][kept]
+    items[row, place] = follower
+    weights[row, place] = strength
     return items, weights
+
+
+def _strongest(
+    matrix: sparse.csr_array, most: int
+) -> tuple[
+    npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int32], npt.NDArray[np.float32]
+]:
+    """Row, place, column and value of the `most` largest entries of each row, the largest first."""
+    row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    order = np.lexsort((matrix.indices, -matrix.data, row))
+    place = np.arange(order.size) - matrix.indptr[row]
+    kept = place < most
+    return row[kept], place[kept], matrix.indices[order][kept], matrix.data[order][kept]
 
 
 def _with_borrowed(
