@@ -97,10 +97,7 @@ def borrowed_scores(scores: Tensor, relatives: Relatives) -> Tensor:
         scores: float32 [B, N]: what `follower_scores` gave.
         relatives: of the n items.
     """
-    borrowed = scores.new_zeros(len(scores), len(relatives.items))
-    for items, shares in zip(relatives.items.T, relatives.shares.T, strict=True):
-        borrowed.addcmul_(scores[:, items], shares, value=BORROWED_GAIN)
-    return borrowed
+    return BORROWED_GAIN * relatives.mean_of(scores.T).T
 
 
 def follower_scores(followers: Tensor, weights: Tensor, history: Tensor, num_items: int) -> Tensor:

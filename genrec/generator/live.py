@@ -1,9 +1,9 @@
 """The catalogue of a generator that answers while items come and go.
 
-A new item is scored from its codes and its content and what it borrows from its relatives, as one
-that nobody has used. Its path's node
-vectors are made anew, as a catalogue built with it would have them: every change costs L vectors,
-and every answer is given from one state of the catalogue, whole.
+A new item is scored from its codes, its content and what it borrows from its relatives, as one
+that nobody has used. Its path's node vectors are made anew, as a catalogue built with it would have
+them: every change costs L vectors, and every answer is given from one state of the catalogue,
+whole.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 __all__ = ["Relatives", "UsedItems"]
@@ -30,9 +31,11 @@ class Relatives:
     """float32 [n, R]: what each counts, together 1; 0 where there is none."""
 
     def mean_of(self, values: Tensor) -> Tensor:
-        """float [n, ...]: the mean of `values` [N, ...] over the relatives; 0 without any."""
-        shares = self.shares.view(*self.shares.shape, *[1] * (values.ndim - 1))
-        return (values[self.items] * shares).sum(1)
+        """float [n, D]: the mean of `values` [N, D] over the relatives; 0 without any."""
+        mean: Tensor = F.embedding_bag(
+            self.items, values, per_sample_weights=self.shares, mode="sum"
+        )
+        return mean
 
 
 class UsedItems:
