@@ -138,7 +138,11 @@ def live_catalogue(report: Json) -> str:
         "removing an item": report["remove_ms"],
     }
     lines = [[name, f"{row['p50']:.1f}", f"{row['p99']:.1f}"] for name, row in named.items()]
-    lines.append(["p99 with changes, to that without", "", f"{report['p99_ratio']:.2f}"])
+    lines += [
+        ["p99 with changes, to that without", "", f"{report['p99_ratio']:.2f}"],
+        ["compacting", f"{1e3 * report['compact_seconds']:,.0f}", ""],
+        ["found of what was added", "", f"{report['found_of_added']:.0%}"],
+    ]
     return markdown_table(["", "p50 ms", "p99 ms"], lines)
 
 
