@@ -192,9 +192,9 @@ def plain_select(scores: Tensor, index: Tensor, beams: int) -> Tensor:
 def attention(batch: int, beams: int, generator: torch.Generator, device: torch.device) -> Case:
     """`beam_self_attention` of the last step; plain PyTorch re-orders the caches, then attends."""
     width = WIDTH // NUM_HEADS
-    shape = (batch, NUM_LEVELS, beams, NUM_HEADS, width)
+    shape = (batch, NUM_LEVELS, beams, 2, NUM_HEADS, width)
     query = torch.randn(batch, beams, NUM_HEADS, width, generator=generator).to(device)
-    keys, values = (torch.randn(shape, generator=generator).to(device) for _ in range(2))
+    keys_values = torch.randn(shape, generator=generator).to(device)
     table = (batch, beams, NUM_LEVELS)
     ancestors = torch.randint(0, beams, table, generator=generator).to(device)
     requests = torch.arange(batch, device=device)[:, None, None]
@@ -203,12 +203,12 @@ def attention(batch: int, beams: int, generator: torch.Generator, device: torch.
     def plain() -> Tensor:
         past, seen = (
             cache[requests, steps, ancestors].flatten(0, 1).transpose(1, 2)
-            for cache in (keys, values)
+            for cache in keys_values.unbind(3)
         )  # [B * M, H, S, d]
         attended = F.scaled_dot_product_attention(query.flatten(0, 1)[:, :, None], past, seen)
         return attended.view(query.shape)
 
-    inputs = (query, keys, values, ancestors)
+    inputs = (query, keys_values, ancestors)
     return Case(
         kernel="beam_self_attention",
         shape=f"B={batch}, M={beams}, S={NUM_LEVELS}, H={NUM_HEADS}, d={width}",

@@ -174,8 +174,8 @@ class _Layer:
         if level == 0:
             attended = heads[:, :, 2]  # nothing stands before it: a beam sees itself alone
         else:
-            keys, values = self.keys_values[:, : level + 1].unbind(3)
-            attended = beam_self_attention(heads[:, :, 0], keys, values, ancestors)
+            cache = self.keys_values[:, : level + 1]
+            attended = beam_self_attention(heads[:, :, 0], cache, ancestors)
         hidden = block.self_output.plus(attended.reshape(hidden.shape), hidden)
         return block.feed_forward(self.cross.attend(hidden, self.memory, unseen))
 

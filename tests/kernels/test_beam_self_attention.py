@@ -38,22 +38,19 @@ class Case:
     scale: float = 1.0
     has_bias: bool = False
     room: int = 0
-    """Steps and slots of NaN that the keys' cache has beyond those used; the values' has twice."""
+    """Steps and slots of NaN that the cache has beyond those used."""
 
     def arguments(self) -> dict[str, Any]:
         generator = torch.Generator().manual_seed(self.seed)
         normal = partial(torch.randn, generator=generator)
         head = (self.heads, self.width)
-        caches = []
-        for room in (self.room, 2 * self.room):
-            cache = torch.full((self.batch, self.steps + room, self.slots + room, *head), torch.nan)
-            caches.append(cache[:, : self.steps, : self.slots])
-            caches[-1].copy_(normal(caches[-1].shape))
+        shape = (self.batch, self.steps + self.room, self.slots + self.room, 2, *head)
+        cache = torch.full(shape, torch.nan)[:, : self.steps, : self.slots]
+        cache.copy_(normal(cache.shape))
         table = (self.batch, self.beams, self.steps)
         return {
             "query": normal(self.batch, self.beams, *head),
-            "keys": caches[0],
-            "values": caches[1],
+            "keys_values": cache,
             "ancestors": torch.randint(0, self.slots, table, generator=generator),
             "scale": self.scale,
             "bias": normal(self.heads, self.steps) if self.has_bias else None,
@@ -139,10 +136,8 @@ def test_a_beam_sees_what_attention_over_its_own_path_sees(attend: Attend) -> No
     for request in range(2):
         for beam in range(4):
             path = arguments["ancestors"][request, beam]
-            past, seen = (
-                torch.stack([arguments[name][request, s, path[s]] for s in range(3)], dim=1)
-                for name in ("keys", "values")
-            )  # [H, S, d]
+            entries = [arguments["keys_values"][request, s, path[s]] for s in range(3)]
+            past, seen = torch.stack(entries, dim=2)  # [H, S, d] each
             query = arguments["query"][request, beam, :, None]  # [H, 1, d]
             expected = F.scaled_dot_product_attention(query, past, seen)[:, 0]
             torch.testing.assert_close(found[request, beam], expected, atol=TOLERANCE, rtol=0)
@@ -156,7 +151,7 @@ def test_a_bias_that_outweighs_all_else_chooses_the_step(attend: Attend) -> None
     found, ancestors = attend(**arguments), arguments["ancestors"]
     for beam in range(2):
         for head, step in ((0, 1), (1, 2)):
-            expected = arguments["values"][0, step, ancestors[0, beam, step], head]
+            expected = arguments["keys_values"][0, step, ancestors[0, beam, step], 1, head]
             torch.testing.assert_close(found[0, beam, head], expected, atol=TOLERANCE, rtol=0)
 
 
@@ -176,23 +171,25 @@ def changed(**changes: Tensor) -> dict[str, Any]:
     ("arguments", "message"),
     [
         (changed(query=torch.zeros(2, 3, 8)), r"query \[B, M, H, d\]"),
-        (changed(values=torch.zeros(2, 2, 3, 2, 5)), r"\[2, 2, 3, 2, 4\] and \[2, 2, 3, 2, 5\]"),
+        (changed(keys_values=torch.zeros(2, 2, 3, 3, 2, 4)), r"and \[2, 2, 3, 3, 2, 4\]"),
+        (changed(keys_values=torch.zeros(2, 2, 3, 2, 4)), r"keys_values \[B, S, W, 2, H, d\]"),
         (changed(query=torch.zeros(2, 3, 4, 2)), "must agree in B, H and d"),
         (changed(query=torch.zeros(1, 3, 2, 4)), "must agree in B, H and d"),
-        (
-            changed(keys=torch.zeros(2, 0, 3, 2, 4), values=torch.zeros(2, 0, 3, 2, 4)),
-            "S, H and d be at least 1",
-        ),
+        (changed(keys_values=torch.zeros(2, 0, 3, 2, 2, 4)), "S, H and d be at least 1"),
         (changed(ancestors=torch.zeros(2, 3, 1).long()), r"\[2, 3, 2\], got \[2, 3, 1\]"),
         (changed(ancestors=torch.zeros(2, 3, 2).int()), "int64 ancestors"),
         (changed(ancestors=torch.full((2, 3, 2), 3)), "from 0 to 2, got 3 to 3"),
         (changed(ancestors=torch.full((2, 3, 2), -1)), "from 0 to 2, got -1 to -1"),
         (changed(bias=torch.zeros(3, 2)), r"bias must be \[H, S\] = \[2, 2\]"),
         (changed(query=torch.zeros(2, 3, 2, 4).double()), "float32 query"),
-        (changed(keys=torch.zeros(2, 2, 3, 2, 4).half()), "float32 keys"),
+        (changed(keys_values=torch.zeros(2, 2, 3, 2, 2, 4).half()), "float32 keys_values"),
         (changed(bias=torch.zeros(2, 2, device="meta")), "move one of them"),
-        (changed(keys=torch.zeros(2, 2, 3, 2, 5)[..., :4]), "keys .* contiguous cache"),
-        (changed(values=torch.zeros(2, 2, 3, 4, 2).mT), "values .* contiguous cache"),
+        (changed(keys_values=torch.zeros(2, 2, 3, 2, 2, 5)[..., :4]), "contiguous cache"),
+        (changed(keys_values=torch.zeros(2, 2, 3, 2, 4, 2).mT), "contiguous cache"),
+        (
+            changed(keys_values=torch.zeros(2, 2, 2, 3, 2, 4).transpose(2, 3)),
+            "contiguous cache",
+        ),
     ],
 )
 def test_arguments_that_do_not_fit_are_named(arguments: dict[str, Any], message: str) -> None:
@@ -213,12 +210,8 @@ def test_a_device_without_an_implementation_is_refused_not_replaced() -> None:
 def test_the_kernel_compiles_for_sm_90_without_a_gpu(
     compile_for_sm_90: CompileKernel, has_bias: bool
 ) -> None:
-    floats = ("query_ptr", "keys_ptr", "values_ptr", "bias_ptr", "attended_ptr")
-    strides = tuple(
-        f"{cache}_{axis}_stride"
-        for cache in ("key", "value")
-        for axis in ("request", "step", "slot")
-    )
+    floats = ("query_ptr", "keys_values_ptr", "bias_ptr", "attended_ptr")
+    strides = ("request_stride", "step_stride", "slot_stride")
     sizes = ("num_beams", "num_steps", "num_heads", "width", *strides)
     ptx = compile_for_sm_90(
         "genrec.kernels.beam_self_attention.triton_kernel",

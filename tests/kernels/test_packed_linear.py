@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from genrec.errors import InputError
 from genrec.kernels import packed_linear
-from genrec.kernels.packed_linear import FEWEST_ENTRIES, PackedLinear, can_pack
+from genrec.kernels.packed_linear import FEWEST_ENTRIES, PAGE, PackedLinear, can_pack
 
 TOLERANCE = 1e-5
 WIDTH = 256
@@ -22,6 +23,7 @@ SHAPES = {
     "one entry below packing": (3, FEWEST_ENTRIES // 3),
     "exactly packed": (FEWEST_ENTRIES // WIDTH, WIDTH),
     "a block and one more": (FEWEST_ENTRIES // WIDTH + 1, WIDTH + 1),
+    "rows of a page": (PAGE, WIDTH // 4),
 }
 ROWS = [(0,), (1,), (5,), (128,), (129,), (2, 3)]
 
@@ -32,9 +34,10 @@ def drawn(*shape: int, seed: int = 0) -> Tensor:
     return values / math.sqrt(shape[-1])
 
 
-@pytest.fixture(params=["packed", "no oneDNN"])
+@pytest.fixture(params=["packed", "no oneDNN", "MKL"])
 def build(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """PyTorch as it is here, and as if it had been built without oneDNN."""
+    """PyTorch as elsewhere, as if it had been built without oneDNN, and as on Intel's machines."""
+    monkeypatch.setattr(packed_linear, "_is_at_home_in_mkl", lambda: request.param == "MKL")
     if request.param == "no oneDNN":
         monkeypatch.setattr(packed_linear, "_pack", _no_operator)
     can_pack.cache_clear()
@@ -69,13 +72,14 @@ def test_every_form_is_the_plain_product(
 
 def test_only_large_matrices_are_packed(build: str) -> None:
     packed = [PackedLinear(drawn(*shape)).is_packed for shape in SHAPES.values()]
-    assert packed == [False, False, *[build == "packed"] * 2]
+    assert packed == [False, False, *[build == "packed"] * 3]
     assert not PackedLinear(drawn(WIDTH, WIDTH), pack=False).is_packed
 
 
 def test_a_build_without_onednn_is_said_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    monkeypatch.setattr(packed_linear, "_is_at_home_in_mkl", lambda: False)
     monkeypatch.setattr(packed_linear, "_pack", _no_operator)
     can_pack.cache_clear()
     with caplog.at_level(logging.WARNING):
@@ -84,6 +88,22 @@ def test_a_build_without_onednn_is_said_once(
     can_pack.cache_clear()
     [record] = caplog.records
     assert "weights are not packed" in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    ("maker", "has_mkl", "packs"),
+    [("GenuineIntel", True, False), ("GenuineIntel", False, True), ("AuthenticAMD", True, True)],
+)
+def test_mkl_takes_the_products_where_it_is_at_home(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, maker: str, has_mkl: bool, packs: bool
+) -> None:
+    known = tmp_path / "cpuinfo"
+    known.write_text(f"processor : 0\nvendor_id : {maker}\n")
+    monkeypatch.setattr(packed_linear, "CPU_INFO", known)
+    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: has_mkl)
+    packed_linear._is_at_home_in_mkl.cache_clear()
+    assert packed_linear.packs() is packs
+    packed_linear._is_at_home_in_mkl.cache_clear()
 
 
 def test_later_changes_of_the_weights_are_not_seen() -> None:

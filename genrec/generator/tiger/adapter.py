@@ -65,47 +65,39 @@ class T5Decoder:
 
     def _decode(self, tokens: Tensor) -> None:
         """Sets `log_probs` [B * M, V] for beams whose last token is `tokens` [B, M]."""
-        weights, steps = self.weights, self.ancestors.shape[2]
+        weights, (num_beams, steps) = self.weights, self.ancestors.shape[1:]
         hidden = F.embedding(tokens.flatten(), weights.embeddings)  # [B * M, D]
         projected = F.embedding(tokens.flatten(), weights.decoder_entry)  # [B * M, 3 * F]
+        caches = self.cache[:, :, :steps].unbind()  # [B, S, W, 2, H, d] each
+        slots = self.cache[:, :, steps - 1, :num_beams].unbind()  # [B, M, 2, H, d] each
         for depth, block in enumerate(weights.decoder_blocks):
             if block.self_input is not None:
                 projected = block.self_input(weights.normalise(hidden))
-            self._remember(projected, depth)
+            heads = projected.view(self.batch, num_beams, 3, *weights.heads)
+            slots[depth].copy_(heads[:, :, 1:])
             if depth == 0 and steps <= len(weights.openings):
                 hidden = F.embedding(tokens.flatten(), weights.openings[steps - 1])
             else:
-                hidden = block.self_output.plus(self._attend_prefix(projected, depth), hidden)
+                attended = self._attend_prefix(heads, caches[depth])
+                hidden = block.self_output.plus(attended, hidden)
             hidden = self._attend_history(hidden, depth, block)
             hidden = weights.feed_forward(hidden, block)
         self.log_probs = weights.head(weights.normalise(hidden)).log_softmax(-1)
 
-    def _remember(self, projected: Tensor, depth: int) -> None:
-        """Writes the keys and values among `projected` [B * M, 3 * F] into the block's cache."""
-        num_beams, steps = self.ancestors.shape[1:]
-        heads = projected.view(self.batch, num_beams, 3, *self.weights.heads)
-        self.cache[depth, :, steps - 1, :num_beams] = heads[:, :, 1:]
-
-    def _attend_prefix(self, projected: Tensor, depth: int) -> Tensor:
+    def _attend_prefix(self, heads: Tensor, cache: Tensor) -> Tensor:
         """float [B * M, F]: the attention to the beams' own tokens.
 
         Args:
-            projected: float [B * M, 3 * F]: queries, keys and values.
-            depth: of the block.
+            heads: float [B, M, 3, H, d]: queries, keys and values of the last token.
+            cache: float [B, S, W, 2, H, d]: keys and values of all tokens.
         """
-        num_beams, steps = self.ancestors.shape[1:]
-        heads = projected.view(self.batch, num_beams, 3, *self.weights.heads)
+        steps = cache.shape[1]
         if steps == 1:
             attended = heads[:, :, 2]  # the softmax over one key is 1
         else:
-            keys, values = self.cache[depth, :, :steps].unbind(3)  # [B, S, W, H, d]
+            bias = self.weights.decoder_biases[steps - 1]
             attended = beam_self_attention(
-                heads[:, :, 0],
-                keys,
-                values,
-                self.ancestors,
-                scale=1.0,
-                bias=self.weights.decoder_biases[steps - 1],
+                heads[:, :, 0], cache, self.ancestors, scale=1.0, bias=bias
             )
         return attended.flatten(2).flatten(0, 1)
 

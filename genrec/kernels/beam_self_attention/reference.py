@@ -10,8 +10,7 @@ __all__ = ["beam_self_attention_reference"]
 
 def beam_self_attention_reference(
     query: Tensor,
-    keys: Tensor,
-    values: Tensor,
+    keys_values: Tensor,
     ancestors: Tensor,
     scale: float,
     bias: Tensor | None = None,
@@ -20,8 +19,7 @@ def beam_self_attention_reference(
 
     Args:
         query: float32 [B, M, H, d].
-        keys: float32 [B, S, W, H, d].
-        values: float32 [B, S, W, H, d].
+        keys_values: float32 [B, S, W, 2, H, d].
         ancestors: int64 [B, M, S], slots of the steps.
         scale: of the dot products.
         bias: float32 [H, S], added to the scaled products.
@@ -29,6 +27,7 @@ def beam_self_attention_reference(
     Source: Vaswani et al., Attention is all you need (arXiv 1706.03762, equation 1); the bias as in
     T5 (arXiv 1910.10683, section 2.1).
     """
+    keys, values = keys_values.unbind(3)
     attended = torch.empty_like(query)
     steps = torch.arange(keys.shape[1], device=keys.device)
     for request in range(query.shape[0]):

@@ -1,4 +1,4 @@
-"""The kernel in PyTorch: the ancestors' keys and values are gathered, one row a beam and step.
+"""The kernel in PyTorch: each ancestor's key and value are gathered, one row a beam and step.
 
 A beam has a handful of steps: batched products of such small matrices would spend their time on
 being set up.
@@ -15,25 +15,18 @@ __all__ = ["beam_self_attention_torch"]
 
 
 def beam_self_attention_torch(
-    query: Tensor,
-    keys: Tensor,
-    values: Tensor,
-    ancestors: Tensor,
-    scale: float,
-    bias: Tensor | None,
+    query: Tensor, keys_values: Tensor, ancestors: Tensor, scale: float, bias: Tensor | None
 ) -> Tensor:
     """float32 [B, M, H, d], as `beam_self_attention` with checked arguments."""
-    _check_ancestors(ancestors, keys.shape[2])
-    places = _places(keys, ancestors)
-    scores = (query[:, :, None] * _gather(keys, places)).sum(dim=-1)  # [B, M, S, H]
+    _check_ancestors(ancestors, keys_values.shape[2])
+    keys, values = _gather(keys_values, ancestors).unbind(3)  # [B, M, S, H, d]
+    scores = (keys * query[:, :, None]).sum(dim=-1)  # [B, M, S, H]
     if scale != 1:
         scores.mul_(scale)
     if bias is not None:
         scores += bias.T
     weights = scores.softmax(dim=2)
-    if values.stride() != keys.stride():
-        places = _places(values, ancestors)
-    attended: Tensor = _gather(values, places).mul_(weights[..., None]).sum(dim=2)
+    attended: Tensor = (values * weights[..., None]).sum(dim=2)
     return attended
 
 
@@ -48,29 +41,19 @@ def _check_ancestors(ancestors: Tensor, slots: int) -> None:
         )
 
 
-def _places(cache: Tensor, ancestors: Tensor) -> Tensor:
-    """int64 [B, M, S]: which row of the cache's memory is each beam's entry of every step."""
-    request_stride, step_stride, slot_stride = _row_strides(cache)
-    batch, _, steps = ancestors.shape
+def _gather(cache: Tensor, ancestors: Tensor) -> Tensor:
+    """float32 [B, M, S, 2, H, d]: each beam's entry of every step.
+
+    The cache may be a slice of a larger one: rows are taken from the memory behind both.
+    """
+    batch, steps, slots, *entry = cache.shape
+    row = 2 * entry[1] * entry[2]
+    request_stride, step_stride, slot_stride = (stride // row for stride in cache.stride()[:3])
     first = torch.arange(steps, device=cache.device) * step_stride  # [S]
     if batch > 1:
         requests = torch.arange(batch, device=cache.device) * request_stride
         first = first + requests[:, None, None]  # [B, 1, S]
-    return torch.add(first, ancestors, alpha=slot_stride)
-
-
-def _gather(cache: Tensor, places: Tensor) -> Tensor:
-    """float32 [B, M, S, H, d]: the rows at the places; the cache may be a slice of a larger one."""
-    batch, steps, slots, heads, width = cache.shape
-    requests, step, slot = _row_strides(cache)
-    last = (batch - 1) * requests + (steps - 1) * step + (slots - 1) * slot
-    num_rows = last + 1 if cache.numel() else 0
-    rows = cache.as_strided((num_rows, heads * width), (heads * width, 1))
-    return rows.index_select(0, places.flatten()).view(*places.shape, heads, width)
-
-
-def _row_strides(cache: Tensor) -> tuple[int, int, int]:
-    """From one request, step and slot to the next, in rows of H · d entries."""
-    request, step, slot, _, _ = cache.stride()
-    row_width = cache.shape[3] * cache.shape[4]
-    return request // row_width, step // row_width, slot // row_width
+    places = torch.add(first, ancestors, alpha=slot_stride)  # [B, M, S]
+    last = (batch - 1) * request_stride + (steps - 1) * step_stride + (slots - 1) * slot_stride
+    rows = cache.as_strided((last + 1 if cache.numel() else 0, row), (row, 1))
+    return rows.index_select(0, places.flatten()).view(*ancestors.shape, *entry)

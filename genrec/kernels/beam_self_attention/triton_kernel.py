@@ -1,4 +1,4 @@
-"""The kernel in Triton: one program a beam follows its ancestors through the caches."""
+"""The kernel in Triton: one program a beam follows its ancestors through the cache."""
 
 from __future__ import annotations
 
@@ -11,12 +11,7 @@ __all__ = ["beam_attention_kernel", "beam_self_attention_triton"]
 
 
 def beam_self_attention_triton(
-    query: Tensor,
-    keys: Tensor,
-    values: Tensor,
-    ancestors: Tensor,
-    scale: float,
-    bias: Tensor | None,
+    query: Tensor, keys_values: Tensor, ancestors: Tensor, scale: float, bias: Tensor | None
 ) -> Tensor:
     """float32 [B, M, H, d], as `beam_self_attention` with checked arguments."""
     batch, beams, heads, width = query.shape
@@ -26,17 +21,15 @@ def beam_self_attention_triton(
     with torch.cuda.device_of(query):
         beam_attention_kernel[(batch * beams,)](
             query,
-            keys,
-            values,
+            keys_values,
             ancestors.contiguous(),
             query if bias is None else bias.contiguous(),
             attended,
             beams,
-            keys.shape[1],
+            keys_values.shape[1],
             heads,
             width,
-            *keys.stride()[:3],
-            *values.stride()[:3],
+            *keys_values.stride()[:3],
             scale,
             HAS_BIAS=bias is not None,
             BLOCK_H=triton.next_power_of_2(heads),
@@ -48,8 +41,7 @@ def beam_self_attention_triton(
 @triton.jit  # type: ignore[untyped-decorator]
 def beam_attention_kernel(  # type: ignore[no-untyped-def]
     query_ptr,
-    keys_ptr,
-    values_ptr,
+    keys_values_ptr,
     ancestors_ptr,
     bias_ptr,
     attended_ptr,
@@ -57,12 +49,9 @@ def beam_attention_kernel(  # type: ignore[no-untyped-def]
     num_steps,
     num_heads,
     width,
-    key_request_stride,
-    key_step_stride,
-    key_slot_stride,
-    value_request_stride,
-    value_step_stride,
-    value_slot_stride,
+    request_stride,
+    step_stride,
+    slot_stride,
     scale,
     HAS_BIAS: tl.constexpr,
     BLOCK_H: tl.constexpr,
@@ -86,30 +75,16 @@ def beam_attention_kernel(  # type: ignore[no-untyped-def]
     attended = tl.zeros([BLOCK_H, BLOCK_D], dtype=tl.float32)
     for step in range(num_steps):
         slot = tl.load(ancestors_ptr + beam * num_steps + step)
-        key = tl.load(
-            keys_ptr
-            + request * key_request_stride
-            + step * key_step_stride
-            + slot * key_slot_stride
-            + entries,
-            mask=mask,
-            other=0.0,
-        )
+        row = request * request_stride + step * step_stride + slot * slot_stride
+        key = tl.load(keys_values_ptr + row + entries, mask=mask, other=0.0)
         scores = tl.sum(query * key, axis=1) * scale  # [BLOCK_H]
         if HAS_BIAS:
             scores += tl.load(bias_ptr + heads * num_steps + step, mask=head_mask, other=0.0)
         new_highest = tl.maximum(highest, scores)
         kept = tl.exp(highest - new_highest)
         weight = tl.exp(scores - new_highest)
-        value = tl.load(
-            values_ptr
-            + request * value_request_stride
-            + step * value_step_stride
-            + slot * value_slot_stride
-            + entries,
-            mask=mask,
-            other=0.0,
-        )
+        values_row = row + num_heads * width
+        value = tl.load(keys_values_ptr + values_row + entries, mask=mask, other=0.0)
         attended = attended * kept[:, None] + weight[:, None] * value
         total = total * kept + weight
         highest = new_highest
