@@ -186,14 +186,20 @@ class GrownIndex(PrefixIndex):
 
     def compacted(self) -> PrefixIndex:
         """An index of the same items that nothing has happened to; its nodes have other numbers."""
+        items, paths = self.paths()
+        codes = [self.codes_at(level, nodes) for level, nodes in enumerate(paths.unbind(1))]
+        built = PrefixIndex(torch.stack(codes, 1).cpu().numpy(), items.cpu().numpy())
+        return built.to(self.device)
+
+    def paths(self) -> tuple[Tensor, Tensor]:
+        """Every item that is in the catalogue, int64 [n], and its node at every level, [n, L]."""
         nodes = torch.zeros(1, dtype=torch.int64, device=self.device)
-        codes = nodes[:, None][:, :0]  # [nodes, levels so far]
+        paths = nodes[:, None][:, :0]  # [nodes, levels so far]
         for level in range(self.num_levels):
             edges = self.expand(level, nodes)
             nodes = edges.child
-            codes = torch.cat([codes[edges.row], self.codes_at(level, nodes)[:, None]], dim=1)
-        items = self.items_at(nodes)
-        return PrefixIndex(codes.cpu().numpy(), items.cpu().numpy()).to(self.device)
+            paths = torch.cat([paths[edges.row], nodes[:, None]], dim=1)
+        return self.items_at(nodes), paths
 
     def save(self, folder: Path) -> None:
         """Writes the compacted index."""

@@ -22,6 +22,7 @@ from genrec.errors import InputError
 from genrec.generator.items import ItemTables, node_vectors, unit_content
 from genrec.generator.model import GenerativeRecommender
 from genrec.generator.relatives import Relatives
+from genrec.generator.turns import Turns
 
 __all__ = ["LiveCatalogue"]
 
@@ -52,6 +53,8 @@ class LiveCatalogue:
     def __init__(self, model: GenerativeRecommender, *, room: int = DEFAULT_ROOM) -> None:
         self.model, self._room = model, max(room, 1)
         self._lock = threading.Lock()
+        self.turns = Turns()
+        """Whoever answers from `tables` takes one, so that changes come between requests."""
         self._log: list[_Change] = []
         with torch.inference_mode():
             tables = model.item_tables()
@@ -110,21 +113,19 @@ class LiveCatalogue:
         encoder, relatives = self.model.item_encoder, self._used.relatives(rows, unit)
         vectors = encoder.shared(rows, unit) + encoder.borrowed(relatives)
         added: list[int] = []
-        with self._lock:
-            try:
-                for at, vector in enumerate(vectors):
-                    change = _Change(self._index.num_items, rows[at])
-                    direction = F.normalize(vector, dim=-1)
-                    self._apply(change, direction)
-                    self._items[change.item] = vector
-                    self._directions[change.item] = direction
-                    place = change.item - self._num_trained
-                    self._added_content[place] = unit[at]
-                    self._relatives[place] = relatives.items[at]
-                    self._relative_shares[place] = relatives.shares[at]
-                    added.append(change.item)
-            finally:
+        for at, vector in enumerate(vectors):
+            with self._lock, self.turns.change():
+                change = _Change(self._index.num_items, rows[at])
+                direction = F.normalize(vector, dim=-1)
+                self._apply(change, direction)
+                self._items[change.item] = vector
+                self._directions[change.item] = direction
+                place = change.item - self._num_trained
+                self._added_content[place] = unit[at]
+                self._relatives[place] = relatives.items[at]
+                self._relative_shares[place] = relatives.shares[at]
                 self._publish()
+                added.append(change.item)
         return np.array(added, dtype=np.int64)
 
     @torch.inference_mode()
@@ -134,14 +135,10 @@ class LiveCatalogue:
         Raises:
             InputError: there is no such item; those before it are gone, the others are not.
         """
-        gone: list[int] = []
-        with self._lock:
-            try:
-                for item in item_index.tolist():
-                    self._apply(_Change(item, None), -self._directions[item])
-                    gone.append(item)
-            finally:
-                self._forget(gone)
+        for item in item_index.tolist():
+            with self._lock, self.turns.change():
+                self._apply(_Change(item, None), -self._directions[item])
+                self._forget(item)
                 self._publish()
 
     @torch.inference_mode()
@@ -171,11 +168,11 @@ class LiveCatalogue:
 
     def _totals_of(self, base: PrefixIndex, before: GrownIndex) -> list[Tensor]:
         """Per level, float [nodes, D]: those of the index before, in the order of `base`."""
-        items = base.leaf_item.long()
-        paths = base.path_of(items), before.path_of(items)
+        items, old_paths = before.paths()
+        new_paths = base.path_of(items)
         totals = []
         for level, num_nodes in enumerate(base.num_nodes):
-            new, old = (path[:, level] for path in paths)
+            new, old = new_paths[:, level], old_paths[:, level]
             total = self._nodes[level].values[old] * self._lengths[level].values[old, None]
             totals.append(total.new_empty(num_nodes, total.shape[1]).index_copy(0, new, total))
         return totals
@@ -196,12 +193,12 @@ class LiveCatalogue:
                 self._nodes[level][new] = F.normalize(total, dim=-1)
                 self._lengths[level][new] = total.norm(dim=-1)
 
-    def _forget(self, items: list[int]) -> None:
-        """Marks items as gone, in a copy: a request may be reading the marks."""
+    def _forget(self, item: int) -> None:
+        """Marks an item as gone, in a copy: a request may be reading the marks."""
         marks = torch.zeros(self._index.num_items, dtype=torch.bool, device=self.model.device)
         if self._gone is not None:
             marks[: len(self._gone)] = self._gone
-        marks[items] = True
+        marks[item] = True
         self._gone = marks
 
     def _publish(self) -> None:

@@ -17,6 +17,8 @@ from torch import Tensor
 __all__ = ["Relatives", "UsedItems"]
 
 NUM_RELATIVES = 20
+MOST_COMPARED = 1000
+"""Used items of a first code that a new one is compared with; of more, evenly spread ones."""
 TEMPERATURE = 0.1
 """Of the softmax over likenesses that says how much each relative counts."""
 
@@ -76,8 +78,9 @@ class UsedItems:
         return Relatives(items=items, shares=shares)
 
     def _with_first(self, code: int) -> Tensor:
-        """int64 [m]: the used items whose first code this is."""
+        """int64 [m]: used items whose first code this is, MOST_COMPARED at most."""
         if code >= len(self._ends):
             return self._items[:0]
         start = int(self._ends[code - 1]) if code else 0
-        return self._items[start : int(self._ends[code])]
+        end = int(self._ends[code])
+        return self._items[start : end : max(-(-(end - start) // MOST_COMPARED), 1)]

@@ -97,9 +97,12 @@ class SlateSource:
         Raises:
             DeadlineExceededError: the deadline passed on the way.
         """
-        return answer_in_parts(
-            requests, REQUESTS_AT_ONCE, lambda part: self._slates(part, k, deadline)
-        )
+
+        def answer(part: RequestBatch) -> Recommendations:
+            with self.source.between_changes():
+                return self._slates(part, k, deadline)
+
+        return answer_in_parts(requests, REQUESTS_AT_ONCE, answer)
 
     def _slates(self, requests: RequestBatch, k: int, deadline: float | None) -> Recommendations:
         source, tables = self.source, self.source.tables

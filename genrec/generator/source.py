@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -160,6 +161,11 @@ class GeneratorSource:
         catalogue = self._catalogue
         return catalogue.tables if isinstance(catalogue, LiveCatalogue) else catalogue
 
+    def between_changes(self) -> AbstractContextManager[None]:
+        """In which a request is answered: a live catalogue changes before it or after it."""
+        catalogue = self._catalogue
+        return catalogue.turns.request() if isinstance(catalogue, LiveCatalogue) else nullcontext()
+
     @property
     def backend(self) -> Backend:
         """By what the kernels run; nothing else ever takes over."""
@@ -179,9 +185,12 @@ class GeneratorSource:
         Raises:
             DeadlineExceededError: the deadline passed on the way.
         """
-        return answer_in_parts(
-            requests, REQUESTS_AT_ONCE, lambda part: self._recommend(part, k, deadline)
-        )
+
+        def answer(part: RequestBatch) -> Recommendations:
+            with self.between_changes():
+                return self._recommend(part, k, deadline)
+
+        return answer_in_parts(requests, REQUESTS_AT_ONCE, answer)
 
     @torch.inference_mode()
     def scored_union(self, requests: RequestBatch, k: int = 0) -> ScoredUnion:

@@ -117,6 +117,11 @@ def test_paths_counts_and_codes_are_those_of_an_index_built_anew(
     every = torch.arange(index.num_items + 2)
     assert index.has_items(every).nonzero()[:, 0].tolist() == sorted(there)
     path, expected = index.path_of(items), anew.path_of(items)
+    if not is_static:
+        every_item, every_path = index.paths()
+        order = every_item.argsort()
+        assert every_item[order].tolist() == sorted(there)
+        assert torch.equal(every_path[order], path[items.argsort()])
     assert torch.equal(index.items_at(path[:, -1]), items)
     for level in range(NUM_LEVELS):
         nodes, others = path[:, level], expected[:, level]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genrec.generator import relatives
 from genrec.generator.relatives import NUM_RELATIVES, TEMPERATURE, UsedItems
 
 
@@ -61,3 +63,15 @@ def test_the_mean_counts_each_relative_by_its_share() -> None:
         for items, shares in zip(found.items, found.shares, strict=True)
     ]
     torch.testing.assert_close(found.mean_of(values[:, None])[:, 0], torch.stack(expected))
+
+
+def test_of_many_with_its_first_code_it_is_compared_with_some_evenly_spread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(relatives, "MOST_COMPARED", 30)
+    codes, content = drawn(2, 101, 1)
+    used = torch.arange(101) < 100
+    found = UsedItems(codes, content, used).relatives(codes[~used], content[~used])
+    compared = torch.arange(0, 100, 4)
+    nearest = (content[compared] @ content[100]).topk(NUM_RELATIVES).indices
+    assert torch.equal(found.items[0].sort().values, compared[nearest].sort().values)

@@ -1,0 +1,103 @@
+"""Turns: requests run beside each other, changes alone, and nobody waits for ever."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import pytest
+
+from genrec.generator import turns
+from genrec.generator.turns import Turns
+
+LONG = 10.0
+"""Seconds; what is waited for takes far less, else a test fails."""
+
+
+class Visitor:
+    """A thread that takes a turn and keeps it until it is told to leave."""
+
+    def __init__(self, take: Callable[[], AbstractContextManager[None]]) -> None:
+        self.inside, self.told = threading.Event(), threading.Event()
+        self._take = take
+        self._thread = threading.Thread(target=self._visit)
+        self._thread.start()
+
+    def _visit(self) -> None:
+        with self._take():
+            self.inside.set()
+            self.told.wait(LONG)
+
+    def leaves(self) -> None:
+        self.told.set()
+        self._thread.join(LONG)
+
+
+def queued(there: Turns, number: int) -> None:
+    """Waits until so many wait or work."""
+    until = time.monotonic() + LONG
+    while len(there._changes) < number and time.monotonic() < until:
+        time.sleep(0.001)
+    assert len(there._changes) == number
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> Turns:
+    """Turns in which everybody waits."""
+    monkeypatch.setattr(turns, "PATIENCE", LONG)
+    return Turns()
+
+
+def test_requests_run_beside_each_other(patient: Turns) -> None:
+    visitors = [Visitor(patient.request) for _ in range(3)]
+    assert all(each.inside.wait(LONG) for each in visitors)
+    for each in visitors:
+        each.leaves()
+
+
+def test_a_change_waits_for_requests_and_those_behind_it_for_the_change(patient: Turns) -> None:
+    first = Visitor(patient.request)
+    assert first.inside.wait(LONG)
+    change = Visitor(patient.change)
+    queued(patient, 2)
+    later = Visitor(patient.request)
+    queued(patient, 3)
+    assert not change.inside.is_set() and not later.inside.is_set()
+    first.leaves()
+    assert change.inside.wait(LONG) and not later.inside.is_set()
+    change.leaves()
+    assert later.inside.wait(LONG)
+    later.leaves()
+
+
+def test_changes_come_one_by_one(patient: Turns) -> None:
+    first = Visitor(patient.change)
+    assert first.inside.wait(LONG)
+    second = Visitor(patient.change)
+    queued(patient, 2)
+    assert not second.inside.is_set()
+    first.leaves()
+    assert second.inside.wait(LONG)
+    second.leaves()
+
+
+def test_whoever_has_waited_long_enough_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "PATIENCE", 0.01)
+    there = Turns()
+    request = Visitor(there.request)
+    assert request.inside.wait(LONG)
+    change = Visitor(there.change)
+    assert change.inside.wait(LONG)
+    later = Visitor(there.request)
+    assert later.inside.wait(LONG)
+    for each in (request, change, later):
+        each.leaves()
+    assert not there._changes
+
+
+def test_a_turn_ends_with_what_fails_in_it(patient: Turns) -> None:
+    with pytest.raises(ValueError, match="within"), patient.change():
+        raise ValueError("within")
+    assert not patient._changes
