@@ -20,7 +20,7 @@ from typing import Annotated
 import typer
 
 from benchmarks import tuning, unseen_items
-from benchmarks.accuracy_methods import METHODS, Subject, Trial, fit_method
+from benchmarks.accuracy_methods import METHODS, TUNED, Subject, Trial, fit_method
 from benchmarks.accuracy_rows import (
     MAIN,
     OTHERS,
@@ -65,7 +65,9 @@ def train(
     name = f"{subject.dataset.name}/{subject.protocol}/{method}-{seed}"
     asked = [("validation", MAIN), ("test", MAIN)]
     asked += [("test", variant) for variant in OTHERS if everything]
-    fitted = fit_method(subject, method, Trial(seed=seed, home=work / name, precision=precision))
+    tuned = TUNED.get(method, {})
+    trial = Trial(seed=seed, home=work / name, precision=precision, changes=tuned)
+    fitted = fit_method(subject, method, trial)
     facts = {
         "dataset": subject.dataset.name,
         "split": str(subject.protocol),

@@ -56,6 +56,7 @@ from genrec.training import FitResult, Precision
 
 __all__ = [
     "METHODS",
+    "TUNED",
     "Fitted",
     "Subject",
     "Trial",
@@ -72,6 +73,9 @@ VALIDATION_QUESTIONS = 6000
 TRAINING = "training."
 GENERATOR_EPOCHS = 8
 """All of them: a sample of validation, asked every epoch, chose worse."""
+TUNED: dict[str, Mapping[str, Any]] = {"two_tower": {"width": 128, "hidden_width": 256}}
+"""What `benchmarks.tuning` found better than a method's defaults by far. A retriever with wide
+vectors costs every index and every look-up twice as much, so that the defaults are others."""
 TIGER_EPOCHS = 5
 """An hour and a half of one core; the paper's 200,000 steps of 256 see 65 times as many targets."""
 

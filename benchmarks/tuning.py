@@ -5,8 +5,9 @@
 Trials look at validation alone, at the same sample of people for all, and none of them chooses its
 epoch there: the weights after the last one are measured. How many epochs a trial has is what one
 core does in about five minutes (an AMD EPYC with AVX512-BF16, one thread, `--precision bf16`).
-What is best becomes the method's default, on every data set. The log is docs/results/tuning.json;
-trials that stand in it are not run again.
+What is best by far is what the tables are made with, on every data set
+(`accuracy_methods.TUNED`, where it is not the default). The log is docs/results/tuning.json; trials
+that stand in it are not run again.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ TRIALS: dict[str, tuple[Changes, ...]] = {
         {EPOCHS: 12, "id_dropout": 0.0},
     ),
 }
-"""What each changes; a method's usual settings are those of its best trial."""
+"""What each changes of a method's defaults."""
 
 MethodOption = Annotated[str, typer.Option(help=f"One of {', '.join(TRIALS)}.")]
 
