@@ -50,7 +50,7 @@ from benchmarks.decoding_figures import (
     times_of,
 )
 from benchmarks.decoding_graphs import graphed_rows
-from benchmarks.decoding_index import index_row
+from benchmarks.decoding_index import index_rows
 from benchmarks.decoding_subjects import Point, subject_of
 from genrec import console
 from genrec.errors import InputError
@@ -80,7 +80,7 @@ FEWEST_COMPARED = 4
 """Histories on which the engines must agree."""
 FEWEST_REPEATS, MOST_REPEATS = 5, 200
 REQUESTS_A_TURN = 5
-INDEX_REPEATS = 50
+INDEX_REPEATS = 100
 
 Row = dict[str, Any]
 
@@ -114,9 +114,9 @@ def benchmark(
             rows += same_weights(point, seconds)
             if not quick or point == Point():
                 rows += defaults(point, seconds)
-        for items in INDEX_ITEMS[:1] if quick else INDEX_ITEMS:
-            rows.append(index_row(Point(items=items), repeats=INDEX_REPEATS))
-            console.say(f"index of {items:,} items: {rows[-1]}")
+        sizes = INDEX_ITEMS[:1] if quick else INDEX_ITEMS
+        rows += index_rows([Point(items=items) for items in sizes], repeats=INDEX_REPEATS)
+        console.say(f"index: {rows[-len(sizes) :]}")
         for point in GRAPH_POINTS if device is Device.CUDA else ():
             drawn = draw_histories(point, MOST_REPEATS)
             rows += graphed_rows(point, drawn, seconds, device=torch.device(device))

@@ -12,7 +12,7 @@ from benchmarks import decoding, kernels
 from benchmarks.decoding_engines import NaiveEngine
 from benchmarks.decoding_figures import Answer, GateError, compare, count_invalid, table, times_of
 from benchmarks.decoding_graphs import graphed_rows
-from benchmarks.decoding_index import index_row
+from benchmarks.decoding_index import index_rows
 from benchmarks.decoding_subjects import Catalogue, Point, subject_of
 from genrec.errors import InputError
 from genrec.interactions import NO_ITEM
@@ -107,7 +107,7 @@ def test_prefixes_continue_as_the_catalogue_does() -> None:
 @torch.inference_mode()
 def test_a_tiny_run_measures_every_engine_and_prints_a_line_a_point() -> None:
     rows = decoding.same_weights(TINY, seconds=0) + decoding.defaults(TINY, seconds=0)
-    rows.append(index_row(TINY, repeats=2))
+    rows += index_rows([TINY], repeats=20)
     engines = [(row["part"], row["engine"]) for row in rows[:-1]]
     assert engines == [
         *(("same_weights", name) for name in ("genrec", "transformers", "naive")),

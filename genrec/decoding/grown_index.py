@@ -121,7 +121,7 @@ class GrownIndex(PrefixIndex):
         """
         self._require_newest()
         codes = codes.to(self.device)
-        path = self._walk(codes[None])[0].tolist()
+        path, listed = self._descend(codes)
         if path[-1] >= 0:
             taken = int(self.items_at(torch.tensor(path[-1], device=self.device)))
             raise InputError(
@@ -133,7 +133,7 @@ class GrownIndex(PrefixIndex):
         for level in reversed(range(self.num_levels)):
             is_leaf = level == self.num_levels - 1
             old = path[level]
-            below = None if is_leaf or old < 0 else self._children(level + 1, old)
+            below = None if is_leaf else listed[level + 1]
             children = self._list_with(below, None if is_leaf else path[level + 1], child)
             leaves = 1 + (
                 int(self.num_leaves(level, torch.tensor([old], device=self.device)))
@@ -346,6 +346,22 @@ class GrownIndex(PrefixIndex):
             return torch.cat([listed, added])
         place = int((listed == old).nonzero())
         return torch.cat([listed[:place], added, listed[place + 1 :]])
+
+    def _descend(self, codes: Tensor) -> tuple[list[int], list[Tensor | None]]:
+        """The nodes of codes [L], -1 from where on no item has them, and the lists they stand in.
+
+        A list is None where there is no node above.
+        """
+        path, listed, above = list[int](), list[Tensor | None](), 0
+        for level, code in enumerate(codes.tolist()):
+            children = None if above < 0 else self._children(level, above)
+            listed.append(children)
+            above = -1
+            if children is not None:
+                same = children[self.codes_at(level, children) == code]
+                above = int(same[0]) if len(same) else -1
+            path.append(above)
+        return path, listed
 
     def _walk(self, codes: Tensor) -> Tensor:
         """int64 [P, L]: the nodes of codes [P, L]; -1 from where on no item has them."""

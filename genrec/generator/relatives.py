@@ -17,7 +17,7 @@ from torch import Tensor
 __all__ = ["Relatives", "UsedItems"]
 
 NUM_RELATIVES = 20
-MOST_COMPARED = 1000
+MOST_COMPARED = 500
 """Used items of a first code that a new one is compared with; of more, evenly spread ones."""
 TEMPERATURE = 0.1
 """Of the softmax over likenesses that says how much each relative counts."""
