@@ -1,4 +1,4 @@
-"""The kernel in PyTorch: each ancestor's key and value are gathered, one row a beam and step.
+"""The kernel in PyTorch: the ancestors' keys and values are gathered, one row a beam and step.
 
 A beam has a handful of steps: batched products of such small matrices would spend their time on
 being set up.
@@ -19,14 +19,18 @@ def beam_self_attention_torch(
 ) -> Tensor:
     """float32 [B, M, H, d], as `beam_self_attention` with checked arguments."""
     _check_ancestors(ancestors, keys_values.shape[2])
-    keys, values = _gather(keys_values, ancestors).unbind(3)  # [B, M, S, H, d]
-    scores = (keys * query[:, :, None]).sum(dim=-1)  # [B, M, S, H]
+    heads, width = query.shape[2:]
+    shape = (*ancestors.shape, heads, width)
+    rows, key_rows = _rows(keys_values), _key_rows(keys_values, ancestors)
+    keys = rows.index_select(0, key_rows).view(shape)
+    scores = keys.mul_(query[:, :, None]).sum(dim=-1)  # [B, M, S, H]
     if scale != 1:
         scores.mul_(scale)
     if bias is not None:
         scores += bias.T
     weights = scores.softmax(dim=2)
-    attended: Tensor = (values * weights[..., None]).sum(dim=2)
+    values = rows.index_select(0, key_rows.add_(1)).view(shape)
+    attended: Tensor = values.mul_(weights[..., None]).sum(dim=2)
     return attended
 
 
@@ -41,19 +45,22 @@ def _check_ancestors(ancestors: Tensor, slots: int) -> None:
         )
 
 
-def _gather(cache: Tensor, ancestors: Tensor) -> Tensor:
-    """float32 [B, M, S, 2, H, d]: each beam's entry of every step.
+def _rows(cache: Tensor) -> Tensor:
+    """float32 [R, H * d]: the memory behind the cache, which may be a slice of a larger one."""
+    *counts, heads, width = cache.shape
+    strides = cache.stride()[:4]
+    last = sum((count - 1) * stride for count, stride in zip(counts, strides, strict=True))
+    entries = last + heads * width if cache.numel() else 0
+    return cache.as_strided((entries // (heads * width), heads * width), (heads * width, 1))
 
-    The cache may be a slice of a larger one: rows are taken from the memory behind both.
-    """
-    batch, steps, slots, *entry = cache.shape
-    row = 2 * entry[1] * entry[2]
+
+def _key_rows(cache: Tensor, ancestors: Tensor) -> Tensor:
+    """int64 [B * M * S]: the row of each ancestor's key; its value's is the next."""
+    batch, steps = cache.shape[:2]
+    row = cache.shape[4] * cache.shape[5]
     request_stride, step_stride, slot_stride = (stride // row for stride in cache.stride()[:3])
     first = torch.arange(steps, device=cache.device) * step_stride  # [S]
     if batch > 1:
         requests = torch.arange(batch, device=cache.device) * request_stride
         first = first + requests[:, None, None]  # [B, 1, S]
-    places = torch.add(first, ancestors, alpha=slot_stride)  # [B, M, S]
-    last = (batch - 1) * request_stride + (steps - 1) * step_stride + (slots - 1) * slot_stride
-    rows = cache.as_strided((last + 1 if cache.numel() else 0, row), (row, 1))
-    return rows.index_select(0, places.flatten()).view(*ancestors.shape, *entry)
+    return torch.add(first, ancestors, alpha=slot_stride).flatten()
