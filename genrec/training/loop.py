@@ -152,7 +152,7 @@ class _Run:
                 self.model.load_state_dict(self.best)
         elif self.trained is not self.model:
             self._take_weights()
-        self.accelerator.end_training()
+        self._end()
         return FitResult(
             best_epoch=self.state.best_epoch,
             best_metrics=self.state.best_metrics,
@@ -160,6 +160,16 @@ class _Run:
             train_seconds=self.state.train_seconds,
             **_throughput(self.state.curve),
         )
+
+    def _end(self) -> None:
+        """Leaves the other processes.
+
+        The wrapped model goes first: were it the last to know of their connection, it would close
+        that with Python's lock in hand, for which a thread of the connection may be waiting.
+        """
+        del self.wrapped
+        self.accelerator.free_memory()
+        self.accelerator.end_training()
 
     def _out_of_patience(self) -> bool:
         return self.state.epoch - self.state.best_epoch >= self.config.patience
