@@ -92,7 +92,7 @@ class LiveCatalogue:
             content: float32 [n, content_width]: content embeddings, as the model was trained on.
 
         Returns:
-            int64 [n]: their item_index, one behind the other.
+            int64 [n]: their item_index, rising.
 
         Raises:
             InputError: codes or content of another shape, or codes that are taken; the items before
