@@ -18,15 +18,14 @@ from genrec.generator.batches import cut_to_window
 from genrec.generator.buckets import Bucket, GraphConfig
 from genrec.generator.captures import Capture, CudaGraphs
 from genrec.generator.combination import Weights
+from genrec.generator.encoded import EncodedRequests, as_known
 from genrec.generator.items import ItemTables
 from genrec.generator.live import LiveCatalogue
 from genrec.generator.model import GenerativeRecommender
 from genrec.generator.source import (
     DEFAULT_BEAMS,
-    EncodedRequests,
     GeneratorSource,
     Mode,
-    as_known,
 )
 from genrec.generator.static_request import StaticRequest
 from genrec.interactions import NO_ITEM, Histories, Recommendations, RequestBatch

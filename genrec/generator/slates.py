@@ -10,8 +10,9 @@ from torch import Tensor
 
 from genrec.decoding import PrefixIndex, beam_widths
 from genrec.errors import DeadlineExceededError, InputError
+from genrec.generator.encoded import EncodedRequests
 from genrec.generator.items import ItemTables
-from genrec.generator.source import REQUESTS_AT_ONCE, EncodedRequests, GeneratorSource
+from genrec.generator.source import REQUESTS_AT_ONCE, GeneratorSource
 from genrec.interactions import NO_ITEM, Recommendations, RequestBatch, answer_in_parts
 
 __all__ = ["PrefixLimit", "SlateConfig", "SlateSource"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 
 import numpy as np
@@ -31,6 +31,7 @@ from genrec.generator.combination import (
     only_new,
 )
 from genrec.generator.decoder import DecoderWeights, GeneratorDecoder
+from genrec.generator.encoded import EncodedRequests, as_known
 from genrec.generator.followers import borrowed_scores, follower_scores
 from genrec.generator.items import ItemTables
 from genrec.generator.likeness import content_of, history_content
@@ -50,7 +51,7 @@ from genrec.kernels import Backend
 from genrec.kernels.backend import choose_backend
 from genrec.kernels.packed_linear import PackedLinear
 
-__all__ = ["DEFAULT_BEAMS", "EncodedRequests", "GeneratorSource", "Mode", "choose_combination"]
+__all__ = ["DEFAULT_BEAMS", "GeneratorSource", "Mode", "choose_combination"]
 
 DEFAULT_BEAMS = 50
 FOLLOWER_SCALE = 0.1
@@ -70,41 +71,6 @@ class Mode(StrEnum):
     """The union of the beams, the dense head's best and the history's strongest followers, by the
     weighted sum of both log p, of the logarithm of how much an item followed, and of how like its
     content is to the history's."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EncodedRequests:
-    """Questions whose histories are encoded, under one state of the weights and the catalogue."""
-
-    requests: RequestBatch
-    """What is permitted; the histories in it are not read again."""
-    window: Tensor
-    """int64 [B, T], where the states are: the events that were encoded, NO_ITEM behind the end."""
-    tables: ItemTables
-    """What the histories were encoded with, and what the answers are scored with."""
-    states: Tensor
-    """float [B, T, D]: the state after each event."""
-    lengths: Tensor
-    """int64 [B], where the states are: events of each history."""
-    leaves: list[Tensor] | None = None
-    """What `FilterCache.tables` made of what is allowed; None where the search is to make it."""
-
-    def permitted(self) -> Tensor | None:
-        """bool [B, N] or [1, N], where the states are: None where everything is permitted."""
-        permitted = self.requests.permitted(self.tables.num_items)
-        return None if permitted is None else permitted.to(self.states.device)
-
-    @classmethod
-    def of(cls, requests: RequestBatch, tables: ItemTables, state: HistoryState) -> EncodedRequests:
-        """Of histories that can be gone on from."""
-        window = state.item_index.to(state.states.device)
-        return cls(
-            requests=as_known(requests, tables),
-            window=window,
-            tables=tables,
-            states=state.states,
-            lengths=(window != NO_ITEM).sum(1),
-        )
 
 
 class GeneratorSource:
@@ -370,14 +336,6 @@ class GeneratorSource:
         if tables.gone is not None:
             strengths = strengths.masked_fill(tables.gone, 0.0)
         return torch.log1p(strengths / FOLLOWER_SCALE)
-
-
-def as_known(requests: RequestBatch, tables: ItemTables) -> RequestBatch:
-    """The same questions; a filter that was made before an item came does not allow it."""
-    if requests.allowed is None or requests.allowed.shape[1] >= tables.num_items:
-        return requests
-    later = (0, tables.num_items - requests.allowed.shape[1])
-    return replace(requests, allowed=F.pad(requests.allowed, later))
 
 
 def choose_combination(

@@ -7,8 +7,9 @@ from torch import Tensor
 
 from genrec.decoding import FilterCache
 from genrec.generator.buckets import Bucket
+from genrec.generator.encoded import EncodedRequests
 from genrec.generator.items import ItemTables
-from genrec.generator.source import EncodedRequests, GeneratorSource, Mode
+from genrec.generator.source import GeneratorSource, Mode
 from genrec.interactions import NO_ITEM, Recommendations, RequestBatch
 
 __all__ = ["StaticRequest"]
