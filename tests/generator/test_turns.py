@@ -57,8 +57,11 @@ def test_requests_run_beside_each_other(patient: Turns) -> None:
         each.leaves()
 
 
-def test_a_change_waits_for_requests_and_those_behind_it_for_the_change(patient: Turns) -> None:
-    first = Visitor(patient.request)
+@pytest.mark.parametrize("before", ["request", "change"])
+def test_a_change_waits_for_those_before_it_and_requests_wait_for_the_change(
+    patient: Turns, before: str
+) -> None:
+    first = Visitor(getattr(patient, before))
     assert first.inside.wait(LONG)
     change = Visitor(patient.change)
     queued(patient, 2)
@@ -70,17 +73,6 @@ def test_a_change_waits_for_requests_and_those_behind_it_for_the_change(patient:
     change.leaves()
     assert later.inside.wait(LONG)
     later.leaves()
-
-
-def test_changes_come_one_by_one(patient: Turns) -> None:
-    first = Visitor(patient.change)
-    assert first.inside.wait(LONG)
-    second = Visitor(patient.change)
-    queued(patient, 2)
-    assert not second.inside.is_set()
-    first.leaves()
-    assert second.inside.wait(LONG)
-    second.leaves()
 
 
 def test_whoever_has_waited_long_enough_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
