@@ -92,18 +92,37 @@ OTHERS = (
 
 
 def answer_all(
-    answer: Answer, questions: EvaluationSet, variant: Variant, label: str
+    answer: Answer,
+    questions: EvaluationSet,
+    variant: Variant,
+    label: str,
+    uncut: Mapping[str, Ranks] | None = None,
 ) -> dict[str, Ranks]:
-    """By the name of each list, uint8 [B]: the target's place among the first K, 0 if not there."""
-    parts: dict[str, list[Ranks]] = {}
-    with console.progress(label, len(questions)) as advance:
-        for start in range(0, len(questions), QUESTIONS_AT_ONCE):
-            rows = np.arange(start, min(start + QUESTIONS_AT_ONCE, len(questions)))
+    """By the name of each list, uint8 [B]: the target's place among the first K, 0 if not there.
+
+    Args:
+        answer: makes the lists.
+        questions: all of them.
+        variant: how they are asked.
+        label: of the progress bar.
+        uncut: what the same questions gave with whole histories; only those that the variant cuts
+            are asked then.
+    """
+    lengths = questions.histories.lengths
+    asked = np.argsort(lengths, kind="stable")  # those of like length together: little padding
+    found: dict[str, Ranks] = {}
+    if uncut is not None:
+        asked = asked[lengths[asked] > variant.history]
+        found = {name: ranks.copy() for name, ranks in uncut.items()}
+    with console.progress(label, len(asked)) as advance:
+        for start in range(0, len(asked), QUESTIONS_AT_ONCE):
+            rows = asked[start : start + QUESTIONS_AT_ONCE]
             for name, items in answer(variant.requests(questions, rows)).items():
-                found = target_ranks(items[:, :K].numpy(), questions.target[rows])
-                parts.setdefault(name, []).append(found[:, 0].astype(np.uint8))
+                ranks = target_ranks(items[:, :K].numpy(), questions.target[rows])
+                of_all = found.setdefault(name, np.zeros(len(questions), dtype=np.uint8))
+                of_all[rows] = ranks[:, 0]
             advance(rows.size)
-    return {name: np.concatenate(ranks) for name, ranks in parts.items()}
+    return found
 
 
 def segment_figures(segments: Mapping[str, npt.NDArray[np.bool_]], ranks: Ranks) -> Row:

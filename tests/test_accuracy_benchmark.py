@@ -41,15 +41,31 @@ def test_seen_items_are_allowed_only_where_the_variant_says_so() -> None:
 
 
 def test_ranks_are_the_places_of_the_targets() -> None:
-    def answer(requests: RequestBatch) -> dict[str, torch.Tensor]:
-        assert len(requests) == 2
-        return {"fixed": torch.tensor([[40, 1, 2], [1, 2, 7]])}
-
-    ranks = answer_all(answer, QUESTIONS, MAIN, "fixed")["fixed"]
+    ranks = answer_all(_fixed, QUESTIONS, MAIN, "fixed")["fixed"]
     assert ranks.tolist() == [1, 3]
     figures = figures_of(np.array([1, 3, 0, 7], dtype=np.uint8))
     assert (figures["recall@5"], figures["recall@10"]) == (0.5, 0.75)
     assert figures["ndcg@5"] == pytest.approx((1 + 0.5) / 4)
+
+
+def test_only_histories_that_are_cut_are_asked_again() -> None:
+    asked: list[int] = []
+
+    def answer(requests: RequestBatch) -> dict[str, torch.Tensor]:
+        asked.extend((requests.item_index != NO_ITEM).sum(1).tolist())
+        return _fixed(requests)
+
+    uncut = {"fixed": np.array([8, 9], dtype=np.uint8)}
+    ranks = answer_all(answer, QUESTIONS, Variant(history=20), "fixed", uncut)["fixed"]
+    assert asked == [20]  # events: those of the first person
+    assert ranks.tolist() == [1, 9]
+    assert uncut["fixed"].tolist() == [8, 9]
+
+
+def _fixed(requests: RequestBatch) -> dict[str, torch.Tensor]:
+    """The same list for each of QUESTIONS' people, whoever else is asked."""
+    is_second = (requests.item_index[:, 0] == 5).long()
+    return {"fixed": torch.tensor([[40, 1, 2], [1, 2, 7]])[is_second]}
 
 
 def test_a_row_that_is_measured_again_takes_the_place_of_the_first(tmp_path: Path) -> None:
