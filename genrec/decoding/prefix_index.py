@@ -287,10 +287,15 @@ class PrefixIndex:
         """int64, as `nodes`: the items beneath each node."""
         if level == self.num_levels - 1:
             return torch.ones_like(nodes)
-        bounds = torch.stack([nodes.flatten(), nodes.flatten() + 1])  # [2, R]
+        count: Tensor = self.leaf_bounds(level, nodes).diff(dim=0)[0]
+        return count
+
+    def leaf_bounds(self, level: int, nodes: Tensor) -> Tensor:
+        """int64 [2, *nodes]: the first leaf beneath each node, and the one behind its last."""
+        bounds = torch.stack([nodes, nodes + 1])
         for below in range(level + 1, self.num_levels):
             bounds = self.first_child[below].take(bounds.long())
-        return (bounds[1] - bounds[0]).long().view(nodes.shape)
+        return bounds.long()
 
     def items_below(self, level: int, nodes: Tensor) -> tuple[Tensor, Tensor]:
         """Every item beneath a list of nodes: the entry of the list, and the item, int64 [P] both.

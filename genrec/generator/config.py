@@ -46,6 +46,10 @@ class GeneratorConfig(PreTrainedConfig):
     """F: items kept that followed each item in training, for `combined`; 0 keeps none."""
     dense_samples: int = 0
     """Items drawn for the dense head's softmax in a training step; 0 takes all of them."""
+    taught_share: float = 0.0
+    """Share of the decoder's loss in which the dense head's softmax, summed over what is beneath
+    each child, is the target of every step, instead of what came next alone; needs all items in
+    that softmax."""
     combination_weight: float = 0.5
     """Weight of log p_generative in `combined`, against log p_dense; chosen on validation."""
     follower_weight: float = 0.0
@@ -62,9 +66,13 @@ class GeneratorConfig(PreTrainedConfig):
             raise ValueError(f"history must be even and at least 2, got {self.history}")
         if self.dense_samples < 0:
             raise ValueError(f"dense_samples must be at least 0, got {self.dense_samples}")
-        if not 0 <= self.combination_weight <= 1:
+        for name in ("taught_share", "combination_weight"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
+        if self.taught_share and self.dense_samples:
             raise ValueError(
-                f"combination_weight must be between 0 and 1, got {self.combination_weight}"
+                "a decoder is taught by a softmax over all items, and dense_samples is "
+                f"{self.dense_samples}; set taught_share or dense_samples to 0"
             )
         for name in ("num_followers", "follower_weight", "content_weight"):
             if getattr(self, name) < 0:

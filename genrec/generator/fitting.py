@@ -53,6 +53,9 @@ class GeneratorTraining:
     dense_samples: int | None = None
     """Items drawn for the dense head's softmax in a step; 0 takes all, and None all up to 100,000
     and a sample above."""
+    taught_share: float = 0.5
+    """Share of the decoder's loss that the dense head's softmax sets, where it is over all items;
+    see `GeneratorConfig`."""
     tokens: int = 2048
     """Events a batch, padding included."""
     training: TrainingConfig = field(
@@ -85,6 +88,9 @@ class GeneratorTraining:
             num_followers: F.
             num_nodes: prefixes of each level of the catalogue; without them there are no residuals.
         """
+        dense_samples = (
+            default_dense_samples(num_items) if self.dense_samples is None else self.dense_samples
+        )
         has_residuals = (
             num_items <= FULL_SOFTMAX_ITEMS if self.node_residuals is None else self.node_residuals
         )
@@ -101,11 +107,8 @@ class GeneratorTraining:
             item_scale=self.width**0.5,
             residual_nodes=list(num_nodes) if has_residuals else [],
             num_followers=num_followers,
-            dense_samples=(
-                default_dense_samples(num_items)
-                if self.dense_samples is None
-                else self.dense_samples
-            ),
+            dense_samples=dense_samples,
+            taught_share=0.0 if dense_samples else self.taught_share,
         )
 
 

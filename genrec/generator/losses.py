@@ -6,6 +6,8 @@ items follow autocast.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,9 +20,11 @@ from genrec.kernels import trie_expand
 __all__ = [
     "FULL_SOFTMAX_ITEMS",
     "ItemSampler",
+    "Spans",
     "child_log_probs",
     "default_dense_samples",
     "full_softmax_loss",
+    "full_softmax_loss_and_masses",
     "sampled_softmax_loss",
 ]
 
@@ -37,6 +41,18 @@ def default_dense_samples(num_items: int) -> int:
     return DENSE_SAMPLES if num_items > FULL_SOFTMAX_ITEMS else 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Spans:
+    """Ranges of neighbouring items, in rows of a softmax over all of them."""
+
+    row: Tensor
+    """int64 [E], rising."""
+    first: Tensor
+    """int64 [E]."""
+    stop: Tensor
+    """int64 [E]: behind the last."""
+
+
 def full_softmax_loss(queries: Tensor, items: Tensor, target: Tensor) -> Tensor:
     """The mean cross-entropy of a softmax over all items.
 
@@ -48,19 +64,40 @@ def full_softmax_loss(queries: Tensor, items: Tensor, target: Tensor) -> Tensor:
         items: float [N, D].
         target: int64 [R].
     """
-    loss: Tensor = _FullSoftmaxLoss.apply(  # type: ignore[no-untyped-call]
-        queries.float(), items.float(), target
+    return full_softmax_loss_and_masses(queries, items, target, ())[0]
+
+
+def full_softmax_loss_and_masses(
+    queries: Tensor, items: Tensor, target: Tensor, spans: Sequence[Spans]
+) -> tuple[Tensor, list[Tensor]]:
+    """As `full_softmax_loss`, and what part of each row's softmax stands in spans of the items.
+
+    Args:
+        queries: float [R, D], scaled.
+        items: float [N, D].
+        target: int64 [R].
+        spans: any number of lists of spans.
+
+    Returns:
+        The loss, and for each list float32 [E], without gradient: probabilities, precise to
+        1e-16 of the likeliest item's.
+    """
+    loss, *masses = _FullSoftmaxLoss.apply(  # type: ignore[no-untyped-call]
+        queries.float(), items.float(), target, spans
     )
-    return loss
+    return loss, masses
 
 
 class _FullSoftmaxLoss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, queries: Tensor, items: Tensor, target: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, queries: Tensor, items: Tensor, target: Tensor, spans: Sequence[Spans]
+    ) -> tuple[Tensor, ...]:
         """The loss; the gradients of both inputs are made on the way and kept for `backward`."""
         rows = max(queries.shape[0], 1)
         total = queries.new_zeros(())
         query_grad, item_grad = torch.zeros_like(queries), torch.zeros_like(items)
+        masses = _Masses(spans, queries.shape[0])
         factor = _product_dtype(items)
         items = items.to(factor)
         for start in range(0, queries.shape[0], ROWS_AT_ONCE):
@@ -71,6 +108,7 @@ class _FullSoftmaxLoss(torch.autograd.Function):
             wanted_logit = logits.gather(1, wanted) - highest
             weights = logits.sub_(highest).exp_()
             sums = weights.sum(1, keepdim=True)
+            masses.take(start, weights, sums)
             total += (sums.log() - wanted_logit).sum()
             if any(ctx.needs_input_grad):
                 weights.div_(sums * rows)
@@ -79,12 +117,46 @@ class _FullSoftmaxLoss(torch.autograd.Function):
                 query_grad[start : start + ROWS_AT_ONCE] = torch.mm(weights, items)
                 item_grad += torch.mm(weights.T, chunk)
         ctx.save_for_backward(query_grad, item_grad)
-        return total / rows
+        ctx.mark_non_differentiable(*masses.found)
+        return total / rows, *masses.found
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None, None]:
         query_grad, item_grad = ctx.saved_tensors
-        return query_grad * grad_outputs[0], item_grad * grad_outputs[0], None
+        return query_grad * grad_outputs[0], item_grad * grad_outputs[0], None, None
+
+
+class _Masses:
+    """What stands in spans of a softmax, found chunk by chunk of its rows."""
+
+    def __init__(self, spans: Sequence[Spans], num_rows: int) -> None:
+        self._spans = spans
+        self.found = [torch.empty(len(each.row), device=each.row.device) for each in spans]
+        """Per list of spans, float32 [E]."""
+        self._ends = []
+        for each in spans:  # where each chunk's spans begin: looked up once, not chunk by chunk
+            starts = torch.arange(0, num_rows + ROWS_AT_ONCE, ROWS_AT_ONCE, device=each.row.device)
+            self._ends.append(torch.searchsorted(each.row.contiguous(), starts).tolist())
+
+    def take(self, start: int, weights: Tensor, sums: Tensor) -> None:
+        """The chunk of rows from `start` on.
+
+        Args:
+            start: a multiple of ROWS_AT_ONCE.
+            weights: float32 [R', N], in proportion to the softmax.
+            sums: float32 [R', 1], of the weights.
+        """
+        if not self._spans:
+            return
+        before = weights.new_zeros(len(weights), weights.shape[1] + 1, dtype=torch.float64)
+        torch.cumsum(weights, 1, dtype=torch.float64, out=before[:, 1:])
+        chunk = start // ROWS_AT_ONCE
+        for each, ends, found in zip(self._spans, self._ends, self.found, strict=True):
+            here = slice(ends[chunk], ends[chunk + 1])
+            row = each.row[here] - start
+            place = row * before.shape[1]
+            mass = before.take(place + each.stop[here]) - before.take(place + each.first[here])
+            found[here] = (mass / sums[:, 0].take(row)).float()
 
 
 class ItemSampler:

@@ -25,9 +25,10 @@ from genrec.generator.layers import Block, Dropout
 from genrec.generator.losses import (
     ItemSampler,
     child_log_probs,
-    full_softmax_loss,
+    full_softmax_loss_and_masses,
     sampled_softmax_loss,
 )
+from genrec.generator.paths import Paths
 from genrec.generator.relatives import Relatives, UsedItems
 from genrec.interactions import NO_ITEM
 from genrec.training.processes import as_main_drew
@@ -44,7 +45,8 @@ class GeneratorOutput(ModelOutput):
     loss: Tensor | None = None
     """What is minimised: the two beneath, added."""
     generative_loss: Tensor | None = None
-    """-log p of the target's Semantic ID, over all levels."""
+    """-log p of the target's Semantic ID, over all levels; for the share that the decoder is
+    taught, of what the dense head would have said instead of the target."""
     dense_loss: Tensor | None = None
     """-log p of the target under the dense head."""
 
@@ -254,29 +256,41 @@ class GenerativeRecommender(ModelWithCard):
         decoded = self.decode_paths(tables, states, states, past, target.clamp(min=0))[asked]
         empty = self.empty_state.expand(opening.numel(), 1, -1)  # [F, 1, D]
         opened = self.decode_paths(tables, empty, empty, past[:1, :1], opening[:, None])
-        wanted = torch.cat([target[asked], opening])  # [R]
-        queries = self.queries(torch.cat([decoded, opened[:, 0]]))  # [R, L, D]
-        log_probs = self.path_log_probs(tables, queries, wanted).sum(-1)  # [R]
-        generative_loss = -log_probs.sum() / max(wanted.numel(), 1)
+        paths = Paths(tables.index, torch.cat([target[asked], opening]))  # R of them
         dense_queries = self.dense_queries(torch.cat([states[asked], empty[:, 0]]))
-        dense_loss = self._dense_loss(tables, dense_queries, wanted)
+        dense_loss, masses = self._dense_loss(tables, dense_queries, paths)
+        queries = self.queries(torch.cat([decoded, opened[:, 0]]))  # [R, L, D]
+        log_probs = self.path_log_probs(tables, queries, paths)
+        learnt = paths.taken(log_probs).sum()
+        if masses:
+            learnt = torch.lerp(learnt, paths.expected(log_probs, masses), self.config.taught_share)
+        generative_loss = -learnt / max(len(paths.leaves), 1)
         return GeneratorOutput(
             loss=dense_loss + generative_loss,
             generative_loss=generative_loss,
             dense_loss=dense_loss,
         )
 
-    def _dense_loss(self, tables: ItemTables, queries: Tensor, wanted: Tensor) -> Tensor:
-        """float32 []: the softmax over all items, or over a sample that all processes share."""
+    def _dense_loss(
+        self, tables: ItemTables, queries: Tensor, paths: Paths
+    ) -> tuple[Tensor, list[Tensor]]:
+        """float32 []: the softmax over all items, or over a sample that all processes share.
+
+        Where the decoder is taught, also what that softmax says of every child along the paths.
+        """
         if not self.config.dense_samples:
-            return full_softmax_loss(queries, tables.directions, wanted)
+            leaves = tables.directions[tables.index.leaf_item.long()]
+            spans = paths.spans() if self.config.taught_share else []
+            return full_softmax_loss_and_masses(queries, leaves, paths.leaves, spans)
         if self.sampler is None:
             self.sampler = ItemSampler(torch.zeros(self.config.num_items))
         sampled, log_expected = (
             as_main_drew(each.to(queries.device))
             for each in self.sampler.draw(self.config.dense_samples)
         )
-        return sampled_softmax_loss(queries, tables.directions, wanted, sampled, log_expected)
+        wanted = tables.index.items_at(paths.leaves)
+        loss = sampled_softmax_loss(queries, tables.directions, wanted, sampled, log_expected)
+        return loss, []
 
     def decode_paths(
         self, tables: ItemTables, starts: Tensor, memory: Tensor, seen: Tensor, items: Tensor
@@ -309,22 +323,18 @@ class GenerativeRecommender(ModelWithCard):
         decoded: Tensor = hidden
         return decoded
 
-    def path_log_probs(self, tables: ItemTables, queries: Tensor, items: Tensor) -> Tensor:
-        """float [R, L]: log-probability of each step of the path to `items` [R].
+    def path_log_probs(self, tables: ItemTables, queries: Tensor, paths: Paths) -> list[Tensor]:
+        """Per level, float32 [E]: log-probability of every child that the paths choose from.
 
         Args:
             tables: of the present weights.
             queries: float [R, L, D].
-            items: int64 [R].
+            paths: R of them.
         """
-        steps = []
-        path = F.pad(tables.index.path_of(items), (1, 0))  # [R, L + 1], the root first
-        for level in range(self.config.num_levels):
-            edges = tables.index.expand(level, path[:, level])
-            log_probs = child_log_probs(queries[:, level], tables.nodes[level], edges)
-            rows = torch.arange(len(items), device=items.device)
-            steps.append(log_probs[tables.index.place_of(edges, rows, path[:, level + 1])])
-        return torch.stack(steps, dim=1)
+        return [
+            child_log_probs(queries[:, level], tables.nodes[level], edges)
+            for level, edges in enumerate(paths.edges)
+        ]
 
 
 def make_model(config: GeneratorConfig, **buffers: Any) -> GenerativeRecommender:

@@ -12,8 +12,10 @@ from genrec.generator.fitting import GeneratorTraining
 from genrec.generator.losses import (
     ROWS_AT_ONCE,
     ItemSampler,
+    Spans,
     default_dense_samples,
     full_softmax_loss,
+    full_softmax_loss_and_masses,
     sampled_softmax_loss,
 )
 from genrec.generator.model import make_model
@@ -118,6 +120,37 @@ def test_loss_and_gradients_are_those_of_cross_entropy(rows: int) -> None:
         found, torch.autograd.grad(expected, [queries, items]), strict=True
     ):
         assert torch.allclose(gradient, wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("rows", [0, 1, ROWS_AT_ONCE, 2 * ROWS_AT_ONCE + 1])
+def test_masses_are_sums_of_the_softmax_and_change_no_gradient(rows: int) -> None:
+    queries, items, target = _drawn(rows)
+    row = torch.arange(rows).repeat_interleave(3)
+    bounds = torch.tensor([[0, 30], [4, 5], [7, 7]]).repeat(rows, 1)
+    some = slice(0, None, 2)  # not every row has as many
+    wide = Spans(row=row, first=bounds[:, 0], stop=bounds[:, 1])
+    thin = Spans(row=row[some], first=bounds[some, 0], stop=bounds[some, 1])
+    loss, masses = full_softmax_loss_and_masses(queries, items, target, [wide, thin])
+    softmax = (queries @ items.T).softmax(1).detach()
+    expected = torch.stack([softmax.sum(1), softmax[:, 4], torch.zeros(rows)], dim=1).flatten()
+    torch.testing.assert_close(masses[0], expected)
+    torch.testing.assert_close(masses[1], expected[some])
+    assert not any(each.requires_grad for each in masses)
+    plain = full_softmax_loss(queries, items, target)
+    assert torch.equal(loss, plain)
+    for one, other in zip(
+        torch.autograd.grad(loss, [queries, items]),
+        torch.autograd.grad(plain, [queries, items]),
+        strict=True,
+    ):
+        assert torch.equal(one, other)
+
+
+def test_a_model_cannot_be_taught_by_a_sample() -> None:
+    with pytest.raises(ValueError, match="taught_share or dense_samples"):
+        GeneratorConfig(num_items=10, dense_samples=4, taught_share=0.5)
+    assert GeneratorTraining(dense_samples=4).shape(10, (4,), 8).taught_share == 0.0
+    assert GeneratorTraining().shape(10, (4,), 8).taught_share > 0
 
 
 def test_under_autocast_products_are_bfloat16_and_the_softmax_is_not() -> None:

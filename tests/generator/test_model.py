@@ -13,6 +13,7 @@ from transformers import GPT2Config, GPT2Model
 from genrec.decoding import beam_search
 from genrec.generator import GenerativeRecommender, GeneratorConfig
 from genrec.generator.decoder import DecoderWeights, GeneratorDecoder
+from genrec.generator.paths import Paths
 from genrec.interactions import NO_ITEM
 
 HISTORIES = torch.tensor(
@@ -101,8 +102,9 @@ def test_stepwise_decoding_gives_what_training_scores(model: GenerativeRecommend
         memory, seen = model.decoder_memory(states, LENGTHS)
         starts = model.last_states(states, LENGTHS)[:, None].expand(-1, 60, -1)
         decoded = model.decode_paths(tables, starts, memory, seen[:, None], beams.item_index)
-        steps = model.path_log_probs(
-            tables, model.queries(decoded).flatten(0, 1), beams.item_index.flatten()
+        paths = Paths(model.index, beams.item_index.flatten())
+        steps = paths.taken(
+            model.path_log_probs(tables, model.queries(decoded).flatten(0, 1), paths)
         )
     torch.testing.assert_close(steps.sum(-1).view(3, 60), beams.log_prob, atol=1e-4, rtol=1e-4)
 
@@ -124,6 +126,53 @@ def test_the_loss_of_a_position_is_that_of_its_history_alone(
     for name in ("generative_loss", "dense_loss"):
         mean = torch.stack([getattr(each, name) for each in alone]).mean()
         torch.testing.assert_close(getattr(joint, name), mean, atol=1e-5, rtol=1e-5)
+
+
+def test_the_decoder_is_taught_what_the_dense_head_says_of_every_step(
+    model: GenerativeRecommender,
+) -> None:
+    """Each step's target: the dense softmax of the items beneath each child, over its parent's."""
+    opening = torch.tensor([5, 9])
+    asked = {"item_index": HISTORIES[:1, :5], "target": HISTORIES[:1, 1:6], "opening": opening}
+    model.config.taught_share = 0.0
+    untaught = model(**asked)
+    model.config.taught_share = 1.0
+    taught = model(**asked)
+    assert torch.equal(taught.dense_loss, untaught.dense_loss)
+    with torch.no_grad():
+        tables = model.item_tables()
+        empty = model.empty_state.expand(2, -1)
+        states = torch.cat([model.encode(tables, HISTORIES[:1, :5])[0], empty])
+        probability = model.dense_logits(tables, states).softmax(1)  # [7, N]
+        total, wanted = 0.0, torch.cat([HISTORIES[0, 1:6], opening])
+        for row in range(len(wanted)):
+            lengths = torch.tensor([row + 1 if row < 5 else 0])
+            decoded = model.decode_paths(
+                tables,
+                states[None, row : row + 1],
+                *model.decoder_memory(states[None, : min(row, 4) + 1], lengths),
+                wanted[None, row : row + 1],
+            )
+            paths = Paths(model.index, wanted[row : row + 1])
+            log_probs = model.path_log_probs(tables, model.queries(decoded)[0], paths)
+            for level, edges in enumerate(paths.edges):
+                beneath = [
+                    probability[row, model.index.items_below(level, child[None])[1]].sum()
+                    for child in edges.child[edges.is_child]
+                ]
+                share = torch.stack(beneath) / sum(beneath)
+                total -= float((share * log_probs[level][edges.is_child]).sum())
+    torch.testing.assert_close(taught.generative_loss, torch.tensor(total / 7), rtol=1e-4, atol=0)
+
+
+def test_a_lesson_does_not_change_the_teacher(model: GenerativeRecommender) -> None:
+    """Of the decoder's loss alone, no gradient comes to the scale of the dense head."""
+    model.config.taught_share = 0.5
+    nothing = torch.empty(0, dtype=torch.int64)
+    found = model(HISTORIES[:1, :5], HISTORIES[:1, 1:6], nothing)
+    (gradient,) = torch.autograd.grad(found.generative_loss, [model.log_scales])
+    assert gradient[0] == 0
+    assert gradient[1] != 0
 
 
 def test_a_node_vector_is_the_mean_direction_of_its_items(model: GenerativeRecommender) -> None:
