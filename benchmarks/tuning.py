@@ -1,6 +1,6 @@
-"""What settings were tried: for every learnt method eight trials of about five minutes each, and
-for the generator two more, of what it was given later.
+"""What settings were tried: for every learnt method eight trials of about five minutes each.
 
+The generator has two more, of what it was given later.
 `python -m benchmarks.tuning --run runs/beauty --method sasrec --precision bf16`
 
 Trials look at validation alone, at the same sample of people for all, and none of them chooses its
