@@ -7,6 +7,7 @@ marked as going to be removed from PyTorch; this is the one place that calls the
 from __future__ import annotations
 
 import warnings
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -15,9 +16,10 @@ from torch import Tensor
 from genrec.errors import InputError, MissingDependencyError
 from genrec.kernels.packed_linear import PackedLinear
 
-__all__ = ["QuantisedLinear"]
+__all__ = ["QuantisedLinear", "largest_input"]
 
 LARGEST = 127  # of an int8, the same on both sides of zero
+LARGEST_BYTE = 255
 
 
 class QuantisedLinear(PackedLinear):
@@ -47,12 +49,16 @@ class QuantisedLinear(PackedLinear):
 
     def __call__(self, rows: Tensor) -> Tensor:
         """See `PackedLinear`."""
-        product: Tensor = torch.ops.quantized.linear_dynamic(rows, self._packed)
+        product: Tensor = torch.ops.quantized.linear_dynamic(
+            rows, self._packed, largest_input() < LARGEST_BYTE
+        )
         return product
 
     def relu(self, rows: Tensor) -> Tensor:
         """See `PackedLinear.relu`."""
-        product: Tensor = torch.ops.quantized.linear_relu_dynamic(rows, self._packed)
+        product: Tensor = torch.ops.quantized.linear_relu_dynamic(
+            rows, self._packed, largest_input() < LARGEST_BYTE
+        )
         return product
 
     def gelu(self, rows: Tensor) -> Tensor:
@@ -62,6 +68,20 @@ class QuantisedLinear(PackedLinear):
     def plus(self, rows: Tensor, other: Tensor) -> Tensor:
         """See `PackedLinear.plus`."""
         return self(rows).add_(other)
+
+
+@cache
+def largest_input() -> int:
+    """What the largest input of a call becomes: 255, or 127 where that would overflow.
+
+    Processors without VNNI add two products of bytes in 16 bits, and cut off what is beyond: found
+    by a product that is.
+    """
+    weight = torch.full((1, 2), float(LARGEST))
+    rows = torch.tensor([[LARGEST_BYTE, LARGEST_BYTE], [0.0, 0.0]])
+    product = torch.ops.quantized.linear_dynamic(rows, _prepack(weight, None))
+    is_exact = float(product[0, 0]) == 2 * LARGEST * LARGEST_BYTE
+    return LARGEST_BYTE if is_exact else LARGEST
 
 
 def _prepack(weight: Tensor, bias: Tensor | None) -> torch.ScriptObject:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genrec.errors import InputError, MissingDependencyError
-from genrec.kernels.quantised_linear import QuantisedLinear
+from genrec.kernels.quantised_linear import QuantisedLinear, largest_input
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
@@ -34,8 +34,13 @@ def test_every_form_is_within_a_few_percent(num_rows: int) -> None:
 
 def test_what_an_int8_can_hold_is_exact() -> None:
     weight = torch.tensor([[127.0, -127.0], [1.0, 127.0]])
-    rows = torch.tensor([[255.0, 0.0], [0.0, 1.0]])
+    rows = torch.tensor([[largest_input(), 0.0], [0.0, 1.0]])
     assert torch.equal(QuantisedLinear(weight)(rows), rows @ weight.T)
+
+
+def test_sums_of_large_products_are_not_cut_off() -> None:
+    linear = QuantisedLinear(torch.full((8, 64), 127.0))
+    assert torch.equal(linear(torch.ones(3, 64)), torch.full((3, 8), 64 * 127.0))
 
 
 def test_an_output_without_weights_is_its_bias() -> None:
