@@ -23,7 +23,7 @@ from genrec.embeddings import (
 )
 from genrec.errors import ArtifactError, InputError
 from genrec.interactions import DATA_KIND, Catalogue, InteractionDataset, read_table
-from genrec.semantic_ids import SEMANTIC_IDS_KIND, Added, SemanticIdStore
+from genrec.semantic_ids import SEMANTIC_IDS_KIND, Added, SemanticIdStore, additions_of
 
 from .inputs import Inputs
 
@@ -81,11 +81,11 @@ def add(
 def compact(
     ids: Annotated[Path, typer.Argument(help="A folder of Semantic IDs, as RUN/semantic_ids.")],
 ) -> None:
-    """Takes the items that were added into the folder itself; no id changes."""
+    """Takes the items that were added from the journal into a folder; no id changes."""
     store = SemanticIdStore.open(ids)
     num_taken = store.compact()
     console.say(
-        f"{ids}: {num_taken:,} item(s) taken over from its journal; {len(store.codes):,} items, "
+        f"{additions_of(ids)}: {num_taken:,} item(s) taken over; {len(store.codes):,} items, "
         f"{len(store.item_ids):,} of them added after the fit"
     )
 

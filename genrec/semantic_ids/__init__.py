@@ -3,6 +3,7 @@
 from genrec.semantic_ids.agreement import PrefixAgreement
 from genrec.semantic_ids.categories import Categories, categories_of
 from genrec.semantic_ids.collisions import Resolution, native_collision_rate, resolve_collisions
+from genrec.semantic_ids.compaction import additions_of
 from genrec.semantic_ids.fitting import COLLABORATIVE, fit_semantic_ids, supported_num_codes
 from genrec.semantic_ids.fusion import Fusion, Modality
 from genrec.semantic_ids.health import Health, LatentHealth, LevelHealth, measure_health
@@ -52,6 +53,7 @@ __all__ = [
     "SemanticIds",
     "TokenizerConfig",
     "Whitening",
+    "additions_of",
     "categories_of",
     "find_data",
     "find_embeddings",

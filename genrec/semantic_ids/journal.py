@@ -34,7 +34,7 @@ class JournalStart:
     base: str
     """Digest of the artefact that the items were added to."""
     num_added: int
-    """Items that had been added to that artefact before."""
+    """Items that compactions had taken over before."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class Record:
 
 
 class Journal:
-    """A journal, read as far as `read_new` went; made by `start` or `open`."""
+    """A journal, read as far as `read_new` went; made by `begin` or `open`."""
 
     def __init__(self, path: Path, first_line: bytes) -> None:
         self.path = path

@@ -2,9 +2,8 @@
 
 Several processes may add to the same ids: each holds a lock while it takes up what others added,
 chooses, and appends. Nothing that stands in the artefact or in the journal is ever changed.
-`compact` writes the journal's items into a new version of the artefact, beside those that were
-fitted, and then begins an empty journal; a crash between both leaves a journal that the artefact
-knows to have taken over.
+`compact` writes the journal's items into a second artefact, the additions, and then begins an empty
+journal; a crash between both leaves a journal that the additions know to have taken over.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ import numpy.typing as npt
 from genrec import artifacts
 from genrec.errors import ArtifactError, InputError
 from genrec.semantic_ids.additions import IdChooser
-from genrec.semantic_ids.compaction import TakenOver, put_back_interrupted, write_grown
+from genrec.semantic_ids.compaction import TakenOver, additions_of, put_back_interrupted
 from genrec.semantic_ids.journal import Journal, JournalStart, Record, exclusive
 from genrec.semantic_ids.prefixes import num_distinct
 from genrec.semantic_ids.semantic_ids import SEMANTIC_IDS_KIND, SemanticIds
@@ -62,6 +61,7 @@ class SemanticIdStore:
 
     def __init__(self, path: Path | str, catalogue: Sequence[str] | None = None) -> None:
         self.path = Path(path)
+        self._additions_path = additions_of(self.path)
         self._journal_path = journal_of(self.path)
         self._lock_path = self._journal_path.with_name(f"{self._journal_path.name}.lock")
         self._catalogue = catalogue
@@ -134,9 +134,9 @@ class SemanticIdStore:
         self._take_up_others(locked=False)
 
     def compact(self) -> int:
-        """Writes a new version of the artefact with the journal's items; how many these were.
+        """Takes the journal's items into the additions; how many these were.
 
-        No id changes. The journal is empty afterwards.
+        No id changes, nor does the artefact. The journal is empty afterwards.
 
         Raises:
             ArtifactError: something was altered, or the journal belongs to other ids.
@@ -146,13 +146,13 @@ class SemanticIdStore:
             num_records = len(self._records)
             if num_records:
                 self._stale = True
-                write_grown(self._artifact, self._added())
+                self._added().write(self._additions_path, self._artifact)
                 self._load(locked=True)
                 self._begin_journal()
         return num_records
 
     def _added(self) -> TakenOver:
-        """All items that were added, as the next version of the artefact will have them."""
+        """All items that were added, as the next compaction will write them."""
         before, records = self._taken_over, self._records
         codes = self._rows([record.codes for record in records])
         nearest = self._rows([record.nearest for record in records])
@@ -160,9 +160,7 @@ class SemanticIdStore:
             item_ids=[*before.item_ids, *(record.item_id for record in records)],
             codes=np.concatenate([before.codes, codes]),
             native_codes=np.concatenate([before.native_codes, nearest]),
-            base=self._artifact.digest,
-            num_records=len(records),
-            checksum="" if self._journal is None else self._journal.checksum,
+            checksum=before.checksum if self._journal is None else self._journal.checksum,
         )
 
     def _append(self, item_ids: list[str], content: Floats) -> None:
@@ -204,8 +202,8 @@ class SemanticIdStore:
             self._take_up(records)
 
     def _has_changed(self) -> bool:
-        manifest = self.path / artifacts.MANIFEST_NAME
-        return not manifest.is_file() or artifacts.sha256(manifest) != self._artifact.digest
+        found = (_digest_of(self.path), _digest_of(self._additions_path))
+        return found != (self._artifact.digest, self._taken_over.digest)
 
     def _take_up(self, records: Sequence[Record]) -> None:
         for record in records:
@@ -229,13 +227,13 @@ class SemanticIdStore:
         self._stale = False
 
     def _read_locked(self) -> None:
-        put_back_interrupted(self.path)
+        put_back_interrupted(self._additions_path)
         self._read(mend=True)
 
     def _read(self, *, mend: bool) -> None:
         self._artifact = artifacts.read(self.path, kind=SEMANTIC_IDS_KIND)
         self._ids = SemanticIds.load(self.path)
-        self._taken_over = TakenOver.of(self._artifact, len(self._ids.codebook_sizes))
+        self._taken_over = TakenOver.read(self._additions_path, len(self._ids.codebook_sizes))
         self._journal, records = self._read_journal(mend=mend)
         if self._has_changed():
             raise ArtifactError(f"{self.path} is being made anew; open it again when that is done")
@@ -251,21 +249,30 @@ class SemanticIdStore:
         self._chooser = IdChooser(self._ids, codes)
 
     def _read_journal(self, *, mend: bool) -> tuple[Journal | None, list[Record]]:
-        """The journal of this very artefact and what it has; None where one has yet to begin."""
-        if not self._journal_path.exists():
+        """The journal that goes on where the additions end; None where one has yet to begin."""
+        journal, records, num_others = None, [], len(self._taken_over.item_ids)
+        if self._journal_path.exists():
+            journal = Journal.open(self._journal_path)
+            records = journal.read_new(mend=mend) or []
+            num_others = max(num_others, journal.start.num_added + len(records))
+        bases = {self._taken_over.base, journal and journal.start.base} - {None}
+        if num_others and bases != {self._artifact.digest}:
+            raise ArtifactError(
+                f"{num_others} item(s) were added to other ids than those at {self.path}, which "
+                f"were made anew; put these ids back, or move {self._journal_path.name} and "
+                f"{self._additions_path.name} away and add the items again: they may get other ids"
+            )
+        if journal is None or self._taken_over.has_all_of(journal):
             return None, []
-        journal = Journal.open(self._journal_path)
-        records = journal.read_new(mend=mend) or []
-        if journal.start.base == self._artifact.digest:
-            return journal, records
-        num_others = journal.start.num_added + len(records)
-        if self._taken_over.has_all_of(journal) or not num_others:
+        if not num_others and journal.start.base != self._artifact.digest:
             return None, []
-        raise ArtifactError(
-            f"{self._journal_path} is about {num_others} item(s) that were added to other ids than "
-            f"those at {self.path}, which were made anew; put these ids back, or move the journal "
-            "away and add its items again: they may get other ids"
-        )
+        if journal.start.num_added != len(self._taken_over.item_ids):
+            raise ArtifactError(
+                f"{self._journal_path} goes on behind {journal.start.num_added} item(s), but "
+                f"{self._additions_path} has {len(self._taken_over.item_ids)}; restore both from "
+                "one copy"
+            )
+        return journal, records
 
     def _known_items(self) -> dict[str, int]:
         """The item_index of every id, but for those of the journal."""
@@ -285,7 +292,7 @@ class SemanticIdStore:
 
     @property
     def _num_compacted(self) -> int:
-        """Items that stand in the artefact: those that were fitted, and those taken over."""
+        """Items that stand in an artefact: those that were fitted, and those taken over."""
         return len(self._ids.codes) + len(self._taken_over.codes)
 
     def _codes_of(self, item: int) -> Sequence[int]:
@@ -299,6 +306,12 @@ class SemanticIdStore:
     def _rows(self, codes: Sequence[Sequence[int]]) -> Codes:
         """uint16 [n, L], also where n is 0."""
         return np.array(codes, dtype=np.uint16).reshape(len(codes), len(self._ids.codebook_sizes))
+
+
+def _digest_of(folder: Path) -> str | None:
+    """Of an artefact; None where there is none."""
+    manifest = folder / artifacts.MANIFEST_NAME
+    return artifacts.sha256(manifest) if manifest.is_file() else None
 
 
 def _require_items(item_ids: Sequence[str], content: Floats) -> None:
