@@ -305,6 +305,17 @@ class GrownIndex(PrefixIndex):
         later = self._levels[level].leaves[(nodes - num_base).clamp(min=0)]
         return torch.where(nodes < num_base, first, later)
 
+    def leaf_bounds(self, level: int, nodes: Tensor) -> Tensor:
+        """There are none: what came later lies behind all else.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError(
+            f"the leaves beneath {nodes.numel()} node(s) of level {level} lie apart in an index "
+            "that has grown; ask its compacted() one"
+        )
+
     def permitted_leaves(self, permitted: Tensor) -> list[Tensor]:
         """See `PrefixIndex.permitted_leaves`; nodes that were replaced count what they had."""
         counts = super().permitted_leaves(permitted)

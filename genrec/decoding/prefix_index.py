@@ -287,7 +287,7 @@ class PrefixIndex:
         """int64, as `nodes`: the items beneath each node."""
         if level == self.num_levels - 1:
             return torch.ones_like(nodes)
-        count: Tensor = self.leaf_bounds(level, nodes).diff(dim=0)[0]
+        count: Tensor = PrefixIndex.leaf_bounds(self, level, nodes).diff(dim=0)[0]
         return count
 
     def leaf_bounds(self, level: int, nodes: Tensor) -> Tensor:

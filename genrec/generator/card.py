@@ -69,7 +69,9 @@ def render_card(
         keep_trailing_newline=True,
     )
     environment.filters.update(share=_share, number=_number)
-    settings = asdict(facts.settings)
+    chosen = {name: getattr(model.config, name) for name in ("dense_samples", "taught_share")}
+    chosen["node_residuals"] = bool(model.config.residual_nodes)
+    settings = {**asdict(facts.settings), **chosen}
     return environment.get_template(TEMPLATE).render(
         data=facts.data,
         split=facts.data["splits"][str(facts.protocol)],

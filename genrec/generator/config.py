@@ -64,19 +64,20 @@ class GeneratorConfig(PreTrainedConfig):
             )
         if self.history < 2 or self.history % 2:
             raise ValueError(f"history must be even and at least 2, got {self.history}")
-        if self.dense_samples < 0:
-            raise ValueError(f"dense_samples must be at least 0, got {self.dense_samples}")
         for name in ("taught_share", "combination_weight"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
+        for name in ("dropout", "item_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be from 0 to below 1, got {getattr(self, name)}")
+        for name in ("dense_samples", "num_followers", "follower_weight", "content_weight"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
         if self.taught_share and self.dense_samples:
             raise ValueError(
                 "a decoder is taught by a softmax over all items, and dense_samples is "
                 f"{self.dense_samples}; set taught_share or dense_samples to 0"
             )
-        for name in ("num_followers", "follower_weight", "content_weight"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
         super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
 
     @property

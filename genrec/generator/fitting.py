@@ -1,4 +1,4 @@
-"""Trains a generator: joint loss, epochs chosen on validation, then the weight of `combined`."""
+"""Trains a generator: joint loss, epochs chosen on validation."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from genrec.training import FitResult, TrainingConfig, fit
 __all__ = ["GeneratorTraining", "fit_generator"]
 
 SELECTION_METRIC = "ndcg@10"
+TAUGHT_SHARE = 0.5
 
 Judge = Callable[[GeneratorSource], dict[str, float]]
 
@@ -53,9 +54,9 @@ class GeneratorTraining:
     dense_samples: int | None = None
     """Items drawn for the dense head's softmax in a step; 0 takes all, and None all up to 100,000
     and a sample above."""
-    taught_share: float = 0.5
-    """Share of the decoder's loss that the dense head's softmax sets, where it is over all items;
-    see `GeneratorConfig`."""
+    taught_share: float | None = None
+    """Share of the decoder's loss that the dense head's softmax sets, see `GeneratorConfig`; None
+    takes half where that softmax is over all items, and none where it is sampled."""
     tokens: int = 2048
     """Events a batch, padding included."""
     training: TrainingConfig = field(
@@ -70,6 +71,7 @@ class GeneratorTraining:
             raise ValueError(
                 f"tokens must be at least the history ({self.history}), got {self.tokens}"
             )
+        self.shape(1, (1,), 1)  # what no model can have is refused before anything is counted
 
     def shape(
         self,
@@ -94,6 +96,9 @@ class GeneratorTraining:
         has_residuals = (
             num_items <= FULL_SOFTMAX_ITEMS if self.node_residuals is None else self.node_residuals
         )
+        taught_share = self.taught_share
+        if taught_share is None:
+            taught_share = 0.0 if dense_samples else TAUGHT_SHARE
         return GeneratorConfig(
             num_items=num_items,
             codebook_sizes=list(codebook_sizes),
@@ -108,7 +113,7 @@ class GeneratorTraining:
             residual_nodes=list(num_nodes) if has_residuals else [],
             num_followers=num_followers,
             dense_samples=dense_samples,
-            taught_share=0.0 if dense_samples else self.taught_share,
+            taught_share=taught_share,
         )
 
 

@@ -42,7 +42,8 @@ class Ungraphed(StrEnum):
     """A table of the request would have more than `GraphConfig.max_places` places."""
     CATALOGUE_CHANGED = "catalogue-changed"
     """It is the first one after items came or went, or after weights were replaced. The next one
-    captures: where the catalogue changes between any two requests, a capture would never pay."""
+    without a deadline captures, or `prepare`: where the catalogue changes between any two requests,
+    a capture would never pay."""
     NOT_CAPTURED = "not-captured"
     """It has a deadline, and there is no graph yet; `prepare` makes them beforehand."""
     ENCODED = "encoded-before"
@@ -117,6 +118,10 @@ class GraphedSource(GeneratorSource):
 
     def prepare(self, *, num_requests: int = 1, k: int = 10) -> None:
         """Captures a graph for every length of history, without and with seen items left out.
+
+        Call it again after the catalogue has changed: requests with a deadline capture nothing.
+        Longer lists of items to leave out, and filters, have graphs of their own, which requests
+        without a deadline capture.
 
         Args:
             num_requests: asked at once.

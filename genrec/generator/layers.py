@@ -23,6 +23,8 @@ class Dropout(nn.Module):
     def __init__(self, share: float) -> None:
         super().__init__()
         self.dropped_bytes = round(share * BYTE_VALUES)
+        if not 0 <= self.dropped_bytes < BYTE_VALUES:
+            raise ValueError(f"dropout must be at least 0 and well below 1, got {share}")
 
     def forward(self, hidden: Tensor) -> Tensor:
         """`hidden` with its share of values set to zero and the rest scaled up."""

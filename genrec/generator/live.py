@@ -9,6 +9,7 @@ whole.
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,7 +53,7 @@ class LiveCatalogue:
 
     def __init__(self, model: GenerativeRecommender, *, room: int = DEFAULT_ROOM) -> None:
         self.model, self._room = model, max(room, 1)
-        self._lock = threading.Lock()
+        self._lock, self._compacting = threading.Lock(), threading.Lock()
         self.turns = Turns()
         """Whoever answers from `tables` takes one, so that changes come between requests."""
         self._log: list[_Change] = []
@@ -95,18 +96,11 @@ class LiveCatalogue:
             int64 [n]: their item_index, rising.
 
         Raises:
-            InputError: codes or content of another shape, or codes that are taken; the items before
-                are in, those from there on are not.
+            InputError: codes or content that no item can have: then nothing is added. Or codes that
+                are taken: the items before are in, those from there on are not.
         """
         config = self.model.config
-        if codes.shape[1:] != (config.num_levels,) or content.shape != (
-            len(codes),
-            config.content_width,
-        ):
-            raise InputError(
-                f"codes must be [n, {config.num_levels}] and content [n, {config.content_width}], "
-                f"got {list(codes.shape)} and {list(content.shape)}"
-            )
+        _require_items(codes, content, config.codebook_sizes, config.content_width)
         device = self.model.device
         rows = torch.from_numpy(codes.astype(np.int64)).to(device)
         unit = unit_content(torch.from_numpy(content).to(device), self.model.content_centre)
@@ -116,10 +110,9 @@ class LiveCatalogue:
         for at, vector in enumerate(vectors):
             with self._lock, self.turns.change():
                 change = _Change(self._index.num_items, rows[at])
-                direction = F.normalize(vector, dim=-1)
-                self._apply(change, direction)
                 self._items[change.item] = vector
-                self._directions[change.item] = direction
+                self._directions[change.item] = F.normalize(vector, dim=-1)
+                self._apply(change)
                 place = change.item - self._num_trained
                 self._added_content[place] = unit[at]
                 self._relatives[place] = relatives.items[at]
@@ -137,7 +130,7 @@ class LiveCatalogue:
         """
         for item in item_index.tolist():
             with self._lock, self.turns.change():
-                self._apply(_Change(item, None), -self._directions[item])
+                self._apply(_Change(item, None))
                 self._forget(item)
                 self._publish()
 
@@ -148,17 +141,17 @@ class LiveCatalogue:
         Answering and changing go on meanwhile. Call it when `num_changes` has grown to some
         thousands, from a thread of its own where changes must not wait for it.
         """
-        with self._lock:
-            before, num_before = self._index, len(self._log)
-        base = before.compacted()
-        totals = self._totals_of(base, before)
-        with self._lock:
-            since, self._log = self._log[num_before:], []
-            self._build_on(base, before.num_items, totals)
-            for change in since:
-                direction = self._directions[change.item]
-                self._apply(change, -direction if change.codes is None else direction)
-            self._publish()
+        with self._compacting:
+            with self._lock:
+                before, num_before = self._index, len(self._log)
+            base = before.compacted()
+            totals = self._totals_of(base, before)
+            with self._lock:
+                since, self._log = self._log[num_before:], []
+                self._build_on(base, before.num_items, totals)
+                for change in since:
+                    self._apply(change)
+                self._publish()
 
     def _build_on(self, base: PrefixIndex, num_items: int, totals: list[Tensor]) -> None:
         """Begins with this index and what its nodes' vectors are the directions of."""
@@ -177,12 +170,18 @@ class LiveCatalogue:
             totals.append(total.new_empty(num_nodes, total.shape[1]).index_copy(0, new, total))
         return totals
 
-    def _apply(self, change: _Change, delta: Tensor) -> None:
-        """Changes the index; every new node's vector is what the old one summed up, and `delta`."""
+    def _apply(self, change: _Change) -> None:
+        """Changes the index; every new node's vector is what the old one summed up, and the item's.
+
+        Raises:
+            InputError: the item cannot come or go; nothing has changed.
+        """
         if change.codes is None:
             path = self._index.remove(change.item)
+            delta = -self._directions[change.item]
         else:
             path = self._index.add(change.codes)
+            delta = self._directions[change.item]
         self._index = path.index
         self._log.append(change)
         for level, (old, new) in enumerate(zip(path.before, path.after, strict=True)):
@@ -224,8 +223,34 @@ class LiveCatalogue:
         )
 
 
+def _require_items(
+    codes: npt.NDArray[np.integer],
+    content: npt.NDArray[np.float32],
+    codebook_sizes: Sequence[int],
+    content_width: int,
+) -> None:
+    """Raises an InputError where these are no codes [n, L] and contents [n, Dc] of a model."""
+    num_levels = len(codebook_sizes)
+    if codes.shape[1:] != (num_levels,) or content.shape != (len(codes), content_width):
+        raise InputError(
+            f"codes must be [n, {num_levels}] and content [n, {content_width}], "
+            f"got {list(codes.shape)} and {list(content.shape)}"
+        )
+    outside = np.flatnonzero(((codes < 0) | (codes >= codebook_sizes)).any(axis=1))
+    if outside.size:
+        raise InputError(
+            f"the codes of row {outside[0]}, {codes[outside[0]].tolist()}, are outside of the "
+            f"codebooks ({list(codebook_sizes)}); take those that SemanticIdStore.add gives"
+        )
+    broken = np.flatnonzero(~np.isfinite(content).all(axis=1))
+    if broken.size:
+        raise InputError(
+            f"the content of row {broken[0]} has NaN or infinity in it; mend or drop this item"
+        )
+
+
 class _Rows:
-    """A table with room behind its rows; a row that was written once is not written again."""
+    """A table with room behind its rows; a row that answers are given from is not written again."""
 
     def __init__(self, values: Tensor, room: int) -> None:
         self.values = torch.cat([values, values.new_zeros(room, *values.shape[1:])])

@@ -29,7 +29,8 @@ __all__ = [
 ]
 
 ROWS_AT_ONCE = 256
-"""Logits held at a time are this many times N: they stay in the cache instead of in memory."""
+"""Logits held at a time are this many times N, four bytes each, and eight more for masses: of
+catalogues of some thousands they stay in the cache instead of in memory."""
 
 FULL_SOFTMAX_ITEMS = 100_000
 """Catalogues up to this size are scored whole; the softmax over larger ones is most of a step."""
@@ -79,8 +80,8 @@ def full_softmax_loss_and_masses(
         spans: any number of lists of spans.
 
     Returns:
-        The loss, and for each list float32 [E], without gradient: probabilities, precise to
-        1e-16 of the likeliest item's.
+        The loss, and for each list float32 [E], without gradient: probabilities, each precise to
+        1e-7 of itself or, where that is more, to about 1e-15.
     """
     loss, *masses = _FullSoftmaxLoss.apply(  # type: ignore[no-untyped-call]
         queries.float(), items.float(), target, spans
@@ -97,7 +98,7 @@ class _FullSoftmaxLoss(torch.autograd.Function):
         rows = max(queries.shape[0], 1)
         total = queries.new_zeros(())
         query_grad, item_grad = torch.zeros_like(queries), torch.zeros_like(items)
-        masses = _Masses(spans, queries.shape[0])
+        masses = _Masses(spans, queries.shape[0], items)
         factor = _product_dtype(items)
         items = items.to(factor)
         for start in range(0, queries.shape[0], ROWS_AT_ONCE):
@@ -129,8 +130,15 @@ class _FullSoftmaxLoss(torch.autograd.Function):
 class _Masses:
     """What stands in spans of a softmax, found chunk by chunk of its rows."""
 
-    def __init__(self, spans: Sequence[Spans], num_rows: int) -> None:
+    def __init__(self, spans: Sequence[Spans], num_rows: int, items: Tensor) -> None:
         self._spans = spans
+        self._before = torch.zeros(
+            min(num_rows, ROWS_AT_ONCE) if spans else 0,
+            len(items) + 1,
+            dtype=torch.float64,
+            device=items.device,
+        )
+        """Per row, what stands before each item and, last, behind all of them."""
         self.found = [torch.empty(len(each.row), device=each.row.device) for each in spans]
         """Per list of spans, float32 [E]."""
         self._ends = []
@@ -148,7 +156,7 @@ class _Masses:
         """
         if not self._spans:
             return
-        before = weights.new_zeros(len(weights), weights.shape[1] + 1, dtype=torch.float64)
+        before = self._before[: len(weights)]
         torch.cumsum(weights, 1, dtype=torch.float64, out=before[:, 1:])
         chunk = start // ROWS_AT_ONCE
         for each, ends, found in zip(self._spans, self._ends, self.found, strict=True):
@@ -156,6 +164,7 @@ class _Masses:
             row = each.row[here] - start
             place = row * before.shape[1]
             mass = before.take(place + each.stop[here]) - before.take(place + each.first[here])
+            mass.clamp_(min=0)  # a parallel sum need not rise
             found[here] = (mass / sums[:, 0].take(row)).float()
 
 

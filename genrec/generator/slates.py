@@ -57,10 +57,10 @@ class SlateSource:
     taken it.
 
     It keeps the `Source` protocol. A score is the log-probability of the slate up to and including
-    its item (in `combined`, the weighted sum of two), so that scores fall as those of a list do;
-    the difference to the place before is the item's own log-probability at its step, and that need
-    not fall. No item stands in a slate twice. A slate is shorter than asked for where no item is
-    left that is permitted and within the limit; the limit is never broken to fill it.
+    its item (in `combined`, the sum of its weighted voices), so that scores fall as those of a list
+    do; the difference to the place before is the item's own log-probability at its step, and that
+    need not fall. No item stands in a slate twice. A slate is shorter than asked for where no item
+    is left that is permitted and within the limit; the limit is never broken to fill it.
 
     Its time grows with k; it looks at the clock before every item and before every level.
 
@@ -158,6 +158,7 @@ def _alike(index: PrefixIndex, chosen: Tensor, limit: PrefixLimit) -> Tensor:
     user = user[entry]
     counts = user.bincount(minlength=len(chosen))
     column = torch.arange(len(user), device=index.device) - (counts.cumsum(0) - counts)[user]
-    padded = nodes.new_full((len(chosen), int(counts.max())), NO_ITEM)
+    longest = int(counts.max()) if len(counts) else 0
+    padded = nodes.new_full((len(chosen), longest), NO_ITEM)
     padded[user, column] = items
     return padded.to(chosen.device)

@@ -141,7 +141,7 @@ class GeneratorSource:
     def recommend(
         self, requests: RequestBatch, k: int, *, deadline: float | None = None
     ) -> Recommendations:
-        """See `Source`; scores are log-probabilities (a weighted sum of two for `combined`).
+        """See `Source`; scores are log-probabilities (a sum of weighted voices for `combined`).
 
         Args:
             requests: the questions.

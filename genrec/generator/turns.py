@@ -48,8 +48,9 @@ class Turns:
         with self._ended:
             mine = next(self._tickets)
             self._changes[mine] = is_change
-            self._ended.wait_for(lambda: self._may(mine, is_change), timeout=PATIENCE)
         try:
+            with self._ended:
+                self._ended.wait_for(lambda: self._may(mine, is_change), timeout=PATIENCE)
             yield
         finally:
             with self._ended:

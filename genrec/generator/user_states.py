@@ -82,6 +82,8 @@ class UserStates:
             windows: int64 [B, T], on the CPU, as `cut_to_window` gives.
             keys: B names of people; for None nothing is looked up and nothing kept.
         """
+        if not keys:
+            return self.encoder.start(0)
         lengths = (windows != NO_ITEM).sum(1)
         found = [
             self._find(key, window[:length])

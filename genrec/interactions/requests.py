@@ -98,7 +98,8 @@ class RequestBatch:
         left_out = torch.zeros(
             len(self), num_items + 1, dtype=torch.bool, device=self.excluded.device
         )
-        places = torch.where(self.excluded == NO_ITEM, num_items, self.excluded)
+        unknown = (self.excluded == NO_ITEM) | (self.excluded >= num_items)
+        places = torch.where(unknown, num_items, self.excluded)
         permitted = ~left_out.scatter_(1, places, True)[:, :num_items]
         return permitted if self.allowed is None else permitted & self.allowed
 

@@ -140,6 +140,20 @@ class _Run:
 
     def fit(self, validate: Callable[[], dict[str, float]] | None, metric: str) -> FitResult:
         """Epoch after epoch until the end or until patience is over."""
+        try:
+            self._train(validate, metric)
+        finally:
+            self._end()
+        return FitResult(
+            best_epoch=self.state.best_epoch,
+            best_metrics=self.state.best_metrics,
+            curve=self.state.curve,
+            train_seconds=self.state.train_seconds,
+            **_throughput(self.state.curve),
+        )
+
+    def _train(self, validate: Callable[[], dict[str, float]] | None, metric: str) -> None:
+        """Afterwards the caller's model has the weights of the best epoch."""
         steps = self.config.num_epochs * len(self.batches)
         done = self.state.epoch * len(self.batches) + self.state.batch
         with progress(self.label, steps, done) as advance:
@@ -152,14 +166,6 @@ class _Run:
                 self.model.load_state_dict(self.best)
         elif self.trained is not self.model:
             self._take_weights()
-        self._end()
-        return FitResult(
-            best_epoch=self.state.best_epoch,
-            best_metrics=self.state.best_metrics,
-            curve=self.state.curve,
-            train_seconds=self.state.train_seconds,
-            **_throughput(self.state.curve),
-        )
 
     def _end(self) -> None:
         """Leaves the other processes.

@@ -20,7 +20,14 @@ from genrec.funnel import (
     make_funnel,
 )
 from genrec.funnel.sources import make_slates
-from genrec.generator import GeneratorSource, GraphedSource, Mode, SlateConfig
+from genrec.generator import (
+    GeneratorSource,
+    GraphedSource,
+    Mode,
+    PrefixLimit,
+    SlateConfig,
+    UserStates,
+)
 from genrec.generator.sasrec import SasRec, SasRecConfig, SasRecSource
 from genrec.generator.tiger import Tiger, TigerSource, TigerTraining
 from genrec.interactions import (
@@ -42,6 +49,8 @@ UNDER_TEST = (
     "last_resort",
     *(f"funnel over {name}" for name in FUNNELS_OVER),
     *(f"slates by {mode}" for mode in Mode),
+    "slates of unlike items",
+    "kept states",
     *(f"graphs of {mode}" for mode in Mode),
     "sasrec",
     "tiger",
@@ -100,6 +109,18 @@ def graphed(source: Source) -> Source:
     )
 
 
+def with_states(source: Source) -> Source:
+    """The same generator, which keeps what it has read."""
+    assert isinstance(source, GeneratorSource)
+    return GeneratorSource(
+        source.model,
+        source.mode,
+        num_beams=source.num_beams,
+        tables=source.tables,
+        states=UserStates(source.model),
+    )
+
+
 @pytest.fixture(scope="module")
 def every_recommender(tiny_run: Path, dataset: InteractionDataset) -> dict[str, Source]:
     sources = load_sources(tiny_run)
@@ -109,8 +130,15 @@ def every_recommender(tiny_run: Path, dataset: InteractionDataset) -> dict[str, 
     }
     slates = {f"slates by {mode}": make_slates(sources[mode], SlateConfig()) for mode in Mode}
     face = ThroughTheFace(Recommender(dataset, sources))
+    slates["slates of unlike items"] = make_slates(
+        sources["combined"], SlateConfig(prefix_limit=PrefixLimit(levels=2, items=100))
+    )
     graphs = {f"graphs of {mode}": graphed(sources[mode]) for mode in Mode}
-    others: dict[str, Source] = {"last_resort": last_resort, "recommender": face}
+    others: dict[str, Source] = {
+        "last_resort": last_resort,
+        "recommender": face,
+        "kept states": with_states(sources["combined"]),
+    }
     return {**sources, **funnels, **slates, **graphs, **controls(dataset), **others}
 
 

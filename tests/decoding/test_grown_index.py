@@ -187,6 +187,12 @@ def test_an_item_that_is_gone_cannot_go_again_and_its_codes_are_free() -> None:
     assert index.has_items(torch.tensor([0, 1, 2])).tolist() == [True, False, True]
 
 
+def test_it_has_no_ranges_of_leaves() -> None:
+    grown = GrownIndex.on(PrefixIndex(np.array([[0, 0], [0, 1]])))
+    with pytest.raises(InputError, match="lie apart"):
+        grown.leaf_bounds(0, torch.tensor([0]))
+
+
 def test_only_the_newest_version_can_be_changed() -> None:
     first = GrownIndex.on(PrefixIndex(np.array([[0, 0], [0, 1]])))
     first.add(torch.tensor([1, 1]))

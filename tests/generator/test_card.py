@@ -76,6 +76,8 @@ def test_every_fact_is_the_datas_and_the_trainings(card: str, model: GenerativeR
         "| seconds | 321, validation included |",
         "| `training.seed` | 0 |",
         "| dense | ndcg@10 | 0.2345 |",
+        "| `dense_samples` | 0 |",  # what None came to
+        f"| `taught_share` | {model.config.taught_share} |",
     ):
         assert row in card
     assert "On 77 validation questions" in card

@@ -183,6 +183,30 @@ def test_what_came_before_an_item_that_cannot_come_is_in() -> None:
         live.remove(np.array([99]))
     with pytest.raises(InputError, match=r"content \[n, 8\], got \[1, 3\] and \[1, 5\]"):
         live.add(CODES[:1], np.zeros((1, 5), dtype=np.float32))
+    for unknown in (-1, NUM_FIRST + 1, 5_000_000):  # beyond all room, too
+        with pytest.raises(InputError, match=f"no item {unknown} to remove"):
+            live.remove(np.array([unknown]))
+
+
+@pytest.mark.parametrize(
+    ("codes", "value", "message"),
+    [
+        ([0, 0, NUM_CODES], 1.0, r"codes of row 1, \[0, 0, 5\], are outside"),
+        ([0, -1, 0], 1.0, r"codes of row 1, \[0, -1, 0\], are outside"),
+        (CODES[NUM_FIRST + 1], np.nan, "content of row 1 has NaN"),
+        (CODES[NUM_FIRST + 1], np.inf, "content of row 1 has NaN"),
+    ],
+)
+def test_what_no_item_can_have_is_refused_and_answers_stay(
+    codes: list[int], value: float, message: str
+) -> None:
+    live = LiveCatalogue(make(NUM_FIRST))
+    before = live.tables
+    content = CONTENT[NUM_FIRST : NUM_FIRST + 2].copy()
+    content[1, 3] = value
+    with pytest.raises(InputError, match=message):
+        live.add(np.stack([CODES[NUM_FIRST], codes]), content)
+    assert live.tables is before
 
 
 def ask(
@@ -250,11 +274,15 @@ def test_a_filter_made_before_an_item_came_does_not_allow_it(mode: Mode) -> None
 
 def test_changes_that_come_while_it_is_compacted_are_kept() -> None:
     live = LiveCatalogue(make(NUM_FIRST), room=4)
-    compacting = threading.Thread(target=lambda: [live.compact() for _ in range(20)])
-    compacting.start()
+    compacting = [
+        threading.Thread(target=lambda: [live.compact() for _ in range(20)]) for _ in range(2)
+    ]
+    for each in compacting:
+        each.start()
     while live.tables.num_items < NUM_ALL:
         add_next(live, 1)
     live.remove(np.array([2, NUM_ALL - 1]))
-    compacting.join()
+    for each in compacting:
+        each.join()
     there = [item for item in range(NUM_ALL) if item not in (2, NUM_ALL - 1)]
     assert_same(live.tables, catalogue_of(there), there)

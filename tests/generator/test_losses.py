@@ -9,6 +9,7 @@ from torch import Tensor
 
 from genrec.generator import GeneratorConfig
 from genrec.generator.fitting import GeneratorTraining
+from genrec.generator.layers import Dropout
 from genrec.generator.losses import (
     ROWS_AT_ONCE,
     ItemSampler,
@@ -146,9 +147,20 @@ def test_masses_are_sums_of_the_softmax_and_change_no_gradient(rows: int) -> Non
         assert torch.equal(one, other)
 
 
+@pytest.mark.parametrize("name", ["dropout", "item_dropout"])
+@pytest.mark.parametrize("share", [-0.1, 1.0])
+def test_a_dropout_that_leaves_nothing_is_refused(name: str, share: float) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be from 0 to below 1, got {share}"):
+        GeneratorTraining(**{name: share})  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="well below 1"):
+        Dropout(share)
+
+
 def test_a_model_cannot_be_taught_by_a_sample() -> None:
     with pytest.raises(ValueError, match="taught_share or dense_samples"):
         GeneratorConfig(num_items=10, dense_samples=4, taught_share=0.5)
+    with pytest.raises(ValueError, match="taught_share or dense_samples"):
+        GeneratorTraining(dense_samples=4, taught_share=0.5)
     assert GeneratorTraining(dense_samples=4).shape(10, (4,), 8).taught_share == 0.0
     assert GeneratorTraining().shape(10, (4,), 8).taught_share > 0
 

@@ -96,6 +96,17 @@ def test_the_score_is_the_log_probability_that_training_lowers() -> None:
             assert float(score) == pytest.approx(-float(loss) * len(SIZES), abs=1e-4)
 
 
+def test_the_loss_is_the_mean_over_codes_and_nothing_where_there_is_none() -> None:
+    tiger = small_tiger().eval()
+    histories, targets = torch.tensor([[0, 1], [2, NO_ITEM]]), torch.tensor([3, 4])
+    each = [tiger(histories[row : row + 1], targets[row : row + 1]).loss for row in range(2)]
+    torch.testing.assert_close(tiger(histories, targets).loss, torch.stack(each).mean())
+    nothing = tiger(histories[:0], targets[:0]).loss  # a process whose part is empty
+    nothing.backward()
+    assert nothing.item() == 0
+    assert all(each.grad is None or not each.grad.any() for each in tiger.parameters())
+
+
 def test_it_learns_the_chains_of_planted_data(
     planted_data: InteractionDataset, tmp_path: Path
 ) -> None:

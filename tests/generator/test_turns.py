@@ -89,6 +89,20 @@ def test_whoever_has_waited_long_enough_goes_on(monkeypatch: pytest.MonkeyPatch)
     assert not there._changes
 
 
+def test_who_is_interrupted_while_waiting_holds_nobody_up(
+    patient: Turns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as during:
+        during.setattr(patient._ended, "wait_for", interrupted)
+        with pytest.raises(KeyboardInterrupt), patient.change():
+            pass
+    with patient.request():
+        assert len(patient._changes) == 1
+
+
 def test_a_turn_ends_with_what_fails_in_it(patient: Turns) -> None:
     with pytest.raises(ValueError, match="within"), patient.change():
         raise ValueError("within")

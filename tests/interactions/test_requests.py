@@ -104,6 +104,13 @@ def test_without_seen_adds_to_what_was_left_out() -> None:
     ]
 
 
+def test_what_is_no_item_may_be_left_out() -> None:
+    requests = replace(batch(), excluded=torch.tensor([[1, 9], [4, 5], [NO_ITEM, 8]]))
+    permitted = requests.permitted(4)
+    assert permitted is not None
+    assert permitted.tolist() == [[True, False, True, True], [True] * 4, [True] * 4]
+
+
 def test_what_is_permitted_of_some_items_is_what_the_whole_mask_says() -> None:
     requests = replace(batch(), allowed=torch.tensor([[True, True, False, True]])).without_seen()
     mask = requests.permitted(4)

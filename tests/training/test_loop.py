@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
 
 from genrec.errors import ArtifactError, InputError, TrainingError
@@ -148,6 +150,21 @@ def test_a_loss_that_is_not_a_number_stops_with_the_place(tmp_path: Path) -> Non
 
     with pytest.raises(TrainingError, match="epoch 1, batch 1; lower the learning rate"):
         fit(Broken(), Points(), CONFIG, validate=None, metric="", work_dir=tmp_path, label="x")
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_trackers_are_closed_however_it_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    ended: list[Accelerator] = []
+
+    def end(accelerator: Accelerator) -> None:
+        ended.append(accelerator)
+
+    monkeypatch.setattr(Accelerator, "end_training", end)
+    with pytest.raises(KeyboardInterrupt) if fails else nullcontext():
+        train(tmp_path, Points(fail_at=(1, 3) if fails else None))
+    assert len(ended) == 1
 
 
 def test_the_learning_rate_climbs_then_falls() -> None:

@@ -118,16 +118,19 @@ class Tiger(nn.Module):
         return ended.scatter(1, read[:, None] * self.shape.num_levels, END)
 
     def forward(self, item_index: Tensor, target: Tensor) -> TigerOutput:
-        """The loss of one target a history.
+        """The loss of one target a history; 0, with gradients, where there is none.
 
         Args:
             item_index: int64 [B, T], NO_ITEM behind the end.
             target: int64 [B].
         """
+        is_empty = not len(target)
+        if is_empty:  # T5 cannot read nothing
+            item_index, target = item_index.new_full((1, 1), NO_ITEM), target.new_zeros(1)
         tokens = self.tokens(item_index)
         labels = self.shape.tokens(self.codes[target])  # [B, L]
         found = self.t5(input_ids=tokens, attention_mask=(tokens != PAD).long(), labels=labels)
-        return TigerOutput(loss=found.loss)
+        return TigerOutput(loss=found.loss * 0 if is_empty else found.loss)
 
 
 def _lighten(t5: nn.Module) -> None:
@@ -176,7 +179,7 @@ class TigerBatches:
         )
 
     def part(self, batch: Batch, index: int, parts: int) -> Batch:
-        """Every `parts`-th question, from `index` on; there must be as many as parts."""
+        """Every `parts`-th question, from `index` on."""
         return {name: values[index::parts] for name, values in batch.items()}
 
     def _plan(self, epoch: int) -> list[npt.NDArray[np.int64]]:
