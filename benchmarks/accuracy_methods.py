@@ -51,7 +51,13 @@ from genrec.retrieval import (
     followed_by,
     item_cosines,
 )
-from genrec.semantic_ids import SEMANTIC_IDS_KIND, SemanticIds, fit_semantic_ids
+from genrec.semantic_ids import (
+    SEMANTIC_IDS_KIND,
+    SemanticIds,
+    fit_semantic_ids,
+    replacing,
+    tokenizer_record,
+)
 from genrec.training import FitResult, Precision
 
 __all__ = [
@@ -253,10 +259,24 @@ def _tiger(subject: Subject, trial: Trial) -> Fitted:
 
 def _text_ids(subject: Subject, trial: Trial) -> SemanticIds:
     """Codes of the texts alone, as TIGER has them; kept beside the checkpoints."""
-    folder = trial.home / "semantic_ids"
-    if not folder.is_dir():
-        ids = fit_semantic_ids(subject.content, replace(SPINE, seed=trial.seed))
-        ids.save(folder)
+    config = replace(SPINE, seed=trial.seed)
+    made_of = {"embeddings": subject.digests["embeddings"], **tokenizer_record(config)}
+    return ids_at(
+        trial.home / "semantic_ids",
+        made_of,
+        trial.seed,
+        lambda: fit_semantic_ids(subject.content, config),
+    )
+
+
+def ids_at(
+    folder: Path, made_of: Mapping[str, object], seed: int, make: Callable[[], SemanticIds]
+) -> SemanticIds:
+    """The ids in a folder if they were made of just this, else new ones, which are put there."""
+    if not artifacts.is_current(folder, kind=SEMANTIC_IDS_KIND, config=made_of, seed=seed):
+        ids = make()
+        with replacing(folder, discard=True):
+            ids.save(folder, config=made_of)
     return SemanticIds.load(folder)
 
 

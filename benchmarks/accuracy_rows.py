@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from benchmarks.results import alone_with, write_arrays, write_text
 from genrec import console
 from genrec.evaluation import (
     BootstrapConfig,
@@ -171,17 +172,16 @@ class Rows:
 
     def add(self, row: Row, ranks: Ranks | None) -> None:
         """Puts a row in the place of the one with its identity, if there is one, and writes all."""
-        self._read()  # another method may have been measured meanwhile
-        key = key_of(row)
-        self.rows = [each for each in self.rows if key_of(each) != key] + [row]
-        self.rows.sort(key=key_of)
-        if ranks is not None:
-            self.ranks[key] = ranks
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"rows": self.rows}, indent=1, allow_nan=False)
-        self.path.write_text(text + "\n", encoding="utf-8")
-        in_order = {name: self.ranks[name] for name in sorted(self.ranks)}
-        np.savez_compressed(self.path.with_suffix(".npz"), allow_pickle=False, **in_order)
+        with alone_with(self.path):
+            self._read()  # another method may have been measured meanwhile
+            key = key_of(row)
+            self.rows = [each for each in self.rows if key_of(each) != key] + [row]
+            self.rows.sort(key=key_of)
+            if ranks is not None:
+                self.ranks[key] = ranks
+            write_arrays(self.path.with_suffix(".npz"), self.ranks)  # first: rows need theirs
+            text = json.dumps({"rows": self.rows}, indent=1, allow_nan=False)
+            write_text(self.path, text + "\n")
 
 
 def key_of(row: Mapping[str, Any]) -> str:

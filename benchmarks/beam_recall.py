@@ -68,7 +68,9 @@ def benchmark(
     for figure, milliseconds in zip(figures, times(model, asked, timed), strict=True):
         figure["p50_ms"], figure["p99_ms"] = np.percentile(milliseconds, (50, 99)).tolist()
     report = {
-        "environment": describe_environment(["benchmarks.beam_recall", *sys.argv[1:]]),
+        "environment": describe_environment(
+            ["python", "-m", "benchmarks.beam_recall", *sys.argv[1:]]
+        ),
         "items": model.config.num_items,
         "questions": questions,
         "seed": seed,

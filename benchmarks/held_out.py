@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +17,10 @@ from genrec.semantic_ids import (
     ResidualKMeansConfig,
     SemanticIds,
     fit_semantic_ids,
+    tokenizer_record,
 )
 
-__all__ = ["HELD_OUT", "fit_without", "hold_out", "without"]
+__all__ = ["HELD_OUT", "fit_without", "hold_out", "record_without", "without"]
 
 HELD_OUT = 0.05
 ARM = ARMS["rkmeans-two-tower"]
@@ -49,6 +50,16 @@ def without(train: Histories, items: Rows) -> Histories:
     )
 
 
+def record_without(seed: int) -> dict[str, object]:
+    """What decides the ids of `fit_without`, beside its data: JSON values."""
+    return {
+        "held_out": HELD_OUT,
+        "retriever": asdict(_retriever(seed)),
+        "weight": ARM.weight,
+        **tokenizer_record(replace(DEFAULT_TOKENIZER, seed=seed)),
+    }
+
+
 def fit_without(
     train: Histories, text: npt.NDArray[np.float32], fitted: Rows, *, seed: int, work: Path
 ) -> SemanticIds:
@@ -66,11 +77,10 @@ def fit_without(
     number = np.full(len(text), -1)
     number[fitted] = np.arange(len(fitted))
     known = without(train, np.setdiff1d(np.arange(len(text)), fitted))
-    base = TwoTowerConfig()
     two_tower = fit_two_tower(
         replace(known, item_index=number[known.item_index]),
         text[fitted],
-        replace(base, training=replace(base.training, num_epochs=RETRIEVER_EPOCHS, seed=seed)),
+        _retriever(seed),
         validation=None,
         mask_seen=True,
         work_dir=work,
@@ -82,3 +92,8 @@ def fit_without(
         replace(DEFAULT_TOKENIZER, seed=seed),
         modalities={COLLABORATIVE: modality},
     )
+
+
+def _retriever(seed: int) -> TwoTowerConfig:
+    base = TwoTowerConfig()
+    return replace(base, training=replace(base.training, num_epochs=RETRIEVER_EPOCHS, seed=seed))

@@ -67,7 +67,9 @@ def benchmark(
     started = time.perf_counter()
     live.compact()
     report = {
-        "environment": describe_environment(["benchmarks.live_catalogue", *sys.argv[1:]]),
+        "environment": describe_environment(
+            ["python", "-m", "benchmarks.live_catalogue", *sys.argv[1:]]
+        ),
         "items": items,
         "added_while_answering": came,
         "added_a_second": came / (seconds * ROUNDS),

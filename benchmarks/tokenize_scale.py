@@ -77,12 +77,12 @@ def benchmark(
     with tempfile.TemporaryDirectory() as folder:
         vectors = drawn(Path(folder) / "vectors.npy", items, width)
         record = measure(vectors, CONFIGS[method]())
-    record["load_before"] = load
+    record |= {"load_before": load, "hardware": hardware()}
     key = ("items", "width", "method")
     runs = json.loads(out.read_text())["runs"] if out.is_file() else []
     runs = [run for run in runs if any(run[name] != record[name] for name in key)]
     runs = sorted([*runs, record], key=lambda run: [run[name] for name in key])
-    out.write_text(json.dumps({"hardware": hardware(), "runs": runs}, indent=1) + "\n")
+    out.write_text(json.dumps({"runs": runs}, indent=1) + "\n")
     console.say(json.dumps(record, indent=1))
 
 

@@ -65,7 +65,9 @@ def benchmark(
         for seed in range(seeds)
     ]
     results = {
-        "environment": describe_environment(["benchmarks.tokenizer_health", *sys.argv[1:]]),
+        "environment": describe_environment(
+            ["python", "-m", "benchmarks.tokenizer_health", *sys.argv[1:]]
+        ),
         "fits": entries,
     }
     out.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n")

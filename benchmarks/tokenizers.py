@@ -174,7 +174,9 @@ def benchmark(
             for name in arm or ARMS:
                 measure(subject, name, seed, epochs, work, load_runs(out) | find_runs(work))
     runs = load_runs(out) | find_runs(work)
-    write_results(out, runs, describe_environment(["benchmarks.tokenizers", *sys.argv[1:]]))
+    write_results(
+        out, runs, describe_environment(["python", "-m", "benchmarks.tokenizers", *sys.argv[1:]])
+    )
     print(markdown(json.loads(out.read_text())["arms"]))
     console.say(f"wrote {out} and {out.with_suffix('.npz')}")
 

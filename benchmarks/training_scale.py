@@ -8,15 +8,14 @@ its own, on as many whole steps of the training loop as `--seconds` allow; secon
 events of an epoch through the rate of those steps (`extrapolated` says where they did not fill it).
 Figures of CPU time stand beside those of the clock: with one thread they are what a core gives that
 nobody else uses.
-A row replaces the one for the same events, items, source and softmax in the JSON. Linux: the peak
-of memory is the process's own, model and optimizer included.
+A row replaces the one for the same events, items, source, softmax and threads in the JSON. Linux:
+the peak of memory is the process's own, model and optimizer included.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -33,6 +32,7 @@ import torch
 import typer
 
 from genrec import console
+from genrec.evaluation import describe_environment
 from genrec.generator import GenerativeRecommender, GeneratorTraining
 from genrec.generator.batches import WindowBatches, windows_of
 from genrec.generator.items import unit_content
@@ -258,7 +258,10 @@ def peak_mib() -> float:
 
 def circumstances() -> dict[str, Any]:
     """On what a row was measured."""
-    return {"processor": platform.processor() or platform.machine(), "torch": torch.__version__}
+    return {
+        "processor": describe_environment([])["processor"],
+        "torch": torch.__version__,
+    }
 
 
 def record(path: Path, row: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ import typer
 from benchmarks.accuracy_methods import VALIDATION_QUESTIONS, Subject, Trial, fit_method
 from benchmarks.accuracy_rows import MAIN, answer_all, figures_of, provenance
 from benchmarks.markdown import markdown_table
+from benchmarks.results import alone_with, write_text
 from genrec import console
 from genrec.errors import InputError
 from genrec.training import Precision, discard_checkpoint
@@ -95,7 +96,8 @@ def tune(
             home = work / subject.dataset.name / f"{method}-{number}"
             trial = Trial(seed=0, home=home, precision=precision, changes=changes, is_judged=False)
             record = identity | measured(subject, method, trial)
-            write_log(out, [*read_log(out), record])
+            with alone_with(out):
+                write_log(out, [*read_log(out), record])
             discard_checkpoint(home)
     print(markdown([each for each in read_log(out) if each["method"] == method]))
     console.say(f"wrote {out}")
@@ -135,9 +137,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 def write_log(path: Path, trials: list[dict[str, Any]]) -> None:
     """All trials, in place of what stood there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"trials": trials}, indent=1, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    write_text(path, json.dumps({"trials": trials}, indent=1, allow_nan=False) + "\n")
 
 
 def markdown(trials: list[dict[str, Any]]) -> str:

@@ -30,11 +30,12 @@ from benchmarks.accuracy_methods import (
     Subject,
     Trial,
     best_by,
+    ids_at,
     listed,
     three_modes,
 )
 from benchmarks.accuracy_rows import MAIN, Answer, answer_all, figures_of, provenance
-from benchmarks.held_out import HELD_OUT, fit_without, hold_out, without
+from benchmarks.held_out import HELD_OUT, fit_without, hold_out, record_without, without
 from benchmarks.markdown import markdown_table
 from genrec import console
 from genrec.evaluation import EvaluationTask
@@ -151,17 +152,19 @@ class Experiment:
         return found
 
     def _ids(self) -> SemanticIds:
-        folder = self.trial.home / "semantic_ids"
-        if not folder.is_dir():
-            ids = fit_without(
-                self.subject.split.train,
-                self.subject.content,
+        subject, seed = self.subject, self.trial.seed
+        return ids_at(
+            self.trial.home / "semantic_ids",
+            {**subject.digests, **record_without(seed)},
+            seed,
+            lambda: fit_without(
+                subject.split.train,
+                subject.content,
                 self.fitted,
-                seed=self.trial.seed,
+                seed=seed,
                 work=self.trial.home / "two_tower",
-            )
-            ids.save(folder)
-        return SemanticIds.load(folder)
+            ),
+        )
 
     def _codes(self, ids: SemanticIds) -> npt.NDArray[np.uint16]:
         """uint16 [N, L]: of the whole catalogue, in its order; new items by their texts alone."""
