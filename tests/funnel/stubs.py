@@ -58,6 +58,9 @@ class StubSource:
 class SteppingSource(StubSource):
     """Takes its time in five equal steps and looks at the clock before each."""
 
+    pause_ms = 0.0
+    """What the third step of the next call takes longer."""
+
     def recommend(
         self, requests: RequestBatch, k: int, *, deadline: float | None = None
     ) -> Recommendations:
@@ -66,6 +69,9 @@ class SteppingSource(StubSource):
             if deadline is not None and self._clock() > deadline:
                 raise DeadlineExceededError(f"stopped before step {step}")
             self._clock.sleep(self.takes_ms / 5)
+            if step == 2:
+                self._clock.sleep(self.pause_ms)
+                self.pause_ms = 0.0
         return self._best(requests, k)
 
 

@@ -120,6 +120,17 @@ def test_the_first_run_of_a_warm_up_is_not_remembered(
     assert funnel.warm_up(one_request, K) == {"lazy": pytest.approx(2.0)}
 
 
+def test_one_pause_does_not_shut_the_primary_out(parts: Funnel, one_request: RequestBatch) -> None:
+    parts.primary.takes_ms = 35.0
+    funnel = parts.warm(one_request)
+    for _ in range(30):
+        assert funnel.answer(one_request, K, budget_ms=50).served_by == "generative"
+    parts.primary.pause_ms = 60.0
+    assert funnel.answer(one_request, K, budget_ms=50).served_by != "generative"
+    served = [funnel.answer(one_request, K, budget_ms=50).served_by for _ in range(100)]
+    assert set(served) == {"generative"}
+
+
 def test_a_primary_that_recovers_is_admitted_again(
     parts: Funnel, one_request: RequestBatch
 ) -> None:
