@@ -14,7 +14,7 @@ from rich.text import Text
 
 from genrec import artifacts, console
 from genrec.embeddings import ItemEmbeddings
-from genrec.errors import ArtifactError, InputError
+from genrec.errors import InputError
 from genrec.evaluation import (
     REPORT_KIND,
     CompareConfig,
@@ -24,7 +24,7 @@ from genrec.evaluation import (
     headline,
     save_report,
 )
-from genrec.funnel import load_sources
+from genrec.funnel import MODELS, load_sources, trained_split
 from genrec.interactions import Histories, InteractionDataset, Protocol, split_histories
 from genrec.retrieval import TWO_TOWER_KIND, read_item_vectors
 from genrec.semantic_ids import (
@@ -37,11 +37,9 @@ from genrec.semantic_ids import (
     inspect_ids,
 )
 
-PARENTS = ("data", "semantic_ids", "generator", "two_tower", "ranker")
+PARENTS = ("data", "semantic_ids", *MODELS)
 REPORT_FORMAT = 2
 """Grows when a report holds more than it did, so that an older one is not taken for current."""
-MODELS = ("generator", "two_tower", "ranker")
-LEAVE_LAST_OUT = str(Protocol.LEAVE_LAST_OUT)
 
 app = console.program(__doc__)
 
@@ -75,7 +73,7 @@ def compare_run(
         deadline_users=latency_users,
         seed=seed,
     )
-    protocol = trained_split(parents, split)
+    protocol = split_of(parents, split)
     folder = run / "report"
     ingredients: dict[str, Any] = {
         "format": REPORT_FORMAT,
@@ -123,28 +121,14 @@ def prediction_files(options: list[str]) -> dict[str, Path]:
     return files
 
 
-def trained_split(parents: Mapping[str, artifacts.Artifact], asked: Protocol | None) -> Protocol:
-    """The split that the models of a run were trained with.
-
-    A model that names none is one of a program that knows only leave-last-out.
+def split_of(parents: Mapping[str, artifacts.Artifact], asked: Protocol | None) -> Protocol:
+    """The split that a run is measured with: that of its training.
 
     Raises:
-        ArtifactError: they were trained with different ones, or on all data.
+        ArtifactError: its models were trained with different ones, or on all data.
         InputError: another one is asked for; its test events may have been trained on.
     """
-    configs = {name: parents[name].config for name in MODELS}
-    refitted = [name for name, config in configs.items() if config.get("refit")]
-    if refitted:
-        raise ArtifactError(
-            f"{', '.join(refitted)} learned from all data, the test events too, and cannot be "
-            "measured; train without --refit"
-        )
-    found = {name: config.get("split", LEAVE_LAST_OUT) for name, config in configs.items()}
-    if len(set(found.values())) > 1:
-        raise ArtifactError(
-            f"the models of this run were not trained with one split: {found}; train them again"
-        )
-    trained = Protocol(found[MODELS[0]])
+    trained = trained_split(parents)
     if asked not in (None, trained):
         raise InputError(
             f"the run was trained with {trained}; with {asked} it would be tested on what it "

@@ -61,21 +61,28 @@ def machine() -> list[Finding]:
     """Versions, threads, memory and disk."""
     threads = f"{torch.get_num_threads()} for torch, {os.cpu_count()} cores"
     limit = os.environ.get("OMP_NUM_THREADS")
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     disk = shutil.disk_usage(Path.cwd()).free / 2**30
     states = {
         "genrec": _installed_version("genrec") or "checkout, not installed",
         "python": f"{platform.python_version()} at {sys.executable}",
         "system": platform.platform(),
         "threads": threads + (f" (OMP_NUM_THREADS={limit})" if limit else ""),
-        "memory": f"{memory:.1f} GiB",
+        "memory": memory(),
         "disk": f"{disk:.0f} GiB free here",
     }
     return [Finding(group="machine", name=name, state=states[name]) for name in states]
 
 
+def memory() -> str:
+    """All that the machine has."""
+    try:
+        return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.1f} GiB"
+    except (ValueError, OSError, AttributeError):  # not every system tells
+        return "unknown"
+
+
 def devices() -> list[Finding]:
-    """The accelerators that torch sees, and whether kernels can be compiled for them."""
+    """The accelerators that torch sees."""
     if not torch.cuda.is_available():
         state = "none; everything runs on the CPU"
         return [Finding(group="devices", name="cuda", state=state)]

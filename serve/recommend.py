@@ -15,9 +15,17 @@ from rich.console import Console
 from rich.table import Table
 
 import genrec
-from genrec import console
+from genrec import artifacts, console
 from genrec.errors import GenrecError, InputError
-from genrec.funnel import METHODS, Question, RecommendedList, Recommender, recommend_file
+from genrec.funnel import (
+    METHODS,
+    MODELS,
+    Question,
+    RecommendedList,
+    Recommender,
+    recommend_file,
+    trained_split,
+)
 
 if TYPE_CHECKING:
     from genrec.generator import SlateConfig
@@ -107,11 +115,17 @@ def item_ids(text: str) -> list[str]:
 
 
 def train_on_everything(run: Path) -> None:
-    """Runs the training programs with --refit; what is up to date they leave as it is."""
+    """Runs the training programs with --refit; what is up to date they leave as it is.
+
+    Raises:
+        ArtifactMissingError: the run has not been trained yet.
+        GenrecError: a program failed.
+    """
+    split = trained_split({name: artifacts.read(run / name, kind=name) for name in MODELS})
     paths = [str(Path(genrec.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     for program in ("generator", "two-tower", "ranker"):
-        words = ["genrec", "train", program, "--run", str(run), "--refit"]
+        words = ["genrec", "train", program, "--run", str(run), "--refit", "--split", split]
         # Its output goes to stderr, so that --json prints nothing but JSON.
         done = subprocess.run(
             [sys.executable, "-m", *words], env=environment, stdout=STDERR, check=False

@@ -69,17 +69,18 @@ def planted_dataset() -> InteractionDataset:
     )
 
 
-def make_tiny_run(run: Path) -> None:
+def make_tiny_run(run: Path, split: str = "leave-last-out") -> None:
     """Every part of a run folder; content vectors are planted instead of read from titles."""
+    at = ["--run", str(run), "--split", split]
     planted_dataset().save(run / "data", source="planted")
     embeddings = ItemEmbeddings(vectors=_planted_vectors(), model="planted")
     embeddings.save(run / "embeddings", parents={"data": read(run / "data", kind="data")})
-    genrec_command(["train", "two-tower", "--run", str(run), "--epochs", "5"])
+    genrec_command(["train", "two-tower", *at, "--epochs", "5"])
     options = [f"--{name}={run / name}" for name in ("data", "embeddings")]
     options += [f"--two-tower={run / 'two_tower'}", f"--out={run / 'semantic_ids'}"]
-    genrec_command(["tokenize", *options, "--levels", "3", "--codes", "16"])
-    genrec_command(["train", "generator", "--run", str(run), "--epochs", "8"])
-    genrec_command(["train", "ranker", "--run", str(run)])
+    genrec_command(["tokenize", *options, "--split", split, "--levels", "3", "--codes", "16"])
+    genrec_command(["train", "generator", *at, "--epochs", "8"])
+    genrec_command(["train", "ranker", *at])
 
 
 def _items() -> range:

@@ -22,7 +22,7 @@ from genrec.embeddings import (
     read_vectors,
 )
 from genrec.errors import ArtifactError, InputError
-from genrec.interactions import DATA_KIND, Catalogue, InteractionDataset, read_table
+from genrec.interactions import DATA_KIND, Catalogue, InteractionDataset, read_ids, read_table
 from genrec.semantic_ids import SEMANTIC_IDS_KIND, Added, SemanticIdStore, additions_of
 
 from .inputs import Inputs
@@ -218,7 +218,7 @@ def neighbour(
 def _item_ids(table: pl.DataFrame, path: Path) -> list[str]:
     if "item_id" not in table.columns:
         raise InputError(f"{path} needs a column item_id, it has {table.columns}")
-    item_ids = table["item_id"].cast(pl.String)
+    item_ids = read_ids(table, "item_id")
     if item_ids.null_count() or table.is_empty():
         raise InputError(
             f"{path} has {item_ids.null_count()} row(s) without item_id, of {table.height}; give "

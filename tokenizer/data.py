@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -331,8 +330,7 @@ def sha256(file: Path) -> str:
     """What names the content of a file."""
     if not file.is_file():
         raise InputError(f"there is no file {file}; check the path")
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return artifacts.sha256(file)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from genrec import artifacts, console
-from genrec.errors import ArtifactError, InputError
+from genrec.errors import InputError
 from genrec.interactions import DATA_KIND, InteractionDataset, Protocol
 from genrec.semantic_ids import (
     SEMANTIC_IDS_KIND,
@@ -22,10 +22,10 @@ from genrec.semantic_ids import (
     ProductConfig,
     ResidualKMeansConfig,
     RqVaeConfig,
-    SemanticIdStore,
     TokenizerConfig,
     fit_semantic_ids,
-    journal_of,
+    refuse_to_lose_items,
+    replacing,
     tokenizer_record,
 )
 from genrec.training import discard_checkpoint
@@ -142,7 +142,8 @@ def fit(data: Path, out: Path, source: ItemSource, config: TokenizerConfig, *, f
         if processes().is_main_process:
             console.say(f"{out} is up to date; --force makes it anew")
         return
-    refuse_to_lose_items(out, force)
+    if not force:
+        refuse_to_lose_items(out)
     work_dir = out.parent / "work" / out.name
     content, modalities = source.read(InteractionDataset.load(data), seed=config.seed)
     ids = fit_semantic_ids(
@@ -150,9 +151,9 @@ def fit(data: Path, out: Path, source: ItemSource, config: TokenizerConfig, *, f
     )
     if not processes().is_main_process:
         return
-    ids.save(out, config=record, parents=parents)
+    with replacing(out, discard=force):
+        ids.save(out, config=record, parents=parents)
     discard_checkpoint(work_dir)
-    journal_of(out).unlink(missing_ok=True)
     inspection.show_health(ids)
     console.say(f"wrote {out}")
 
@@ -161,19 +162,6 @@ def device_of_fit() -> str:
     """This process's GPU, if there is one; other accelerators have no kernel."""
     device = processes().device
     return str(device) if device.type == "cuda" else "cpu"
-
-
-def refuse_to_lose_items(out: Path, force: bool) -> None:
-    """Raises InputError where items were added to the ids at `out`, unless that is wanted."""
-    try:
-        num_added = len(SemanticIdStore.open(out).item_ids)
-    except ArtifactError:  # nothing is there, or nothing that could be read
-        return
-    if num_added and not force:
-        raise InputError(
-            f"{out} has {num_added} item(s) that were added after the fit; other ids have no place "
-            "for them. Give another --out, or --force to discard them"
-        )
 
 
 def default_config(method: Method | None, inputs: Inputs) -> TokenizerConfig:

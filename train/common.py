@@ -10,6 +10,7 @@ import typer
 
 from genrec import artifacts, console
 from genrec.artifacts import Artifact
+from genrec.errors import InputError
 from genrec.interactions import Protocol
 from genrec.training import FitResult, Precision, discard_checkpoint
 from genrec.training.processes import processes
@@ -32,6 +33,17 @@ ForceOption = Annotated[bool, typer.Option(help="Train again, whatever is there.
 def home_of(run: Path, refit: bool) -> Path:
     """Where the models of a run stand: in it, or in its `refit/`."""
     return run / "refit" if refit else run
+
+
+def refuse_other_split(parent: Artifact, split: Protocol) -> None:
+    """Raises an InputError where an artefact has learnt from events that this split asks for."""
+    learnt_from = parent.config.get("split")
+    if learnt_from not in (None, str(split)):
+        raise InputError(
+            f"{parent.path} learnt from the training part of {learnt_from}, which may hold "
+            f"events that {split} asks for; make it anew with --split {split}, or give --split "
+            f"{learnt_from} here"
+        )
 
 
 def nothing_to_do(

@@ -12,7 +12,6 @@ import typer
 
 from genrec import artifacts, console
 from genrec.embeddings import EMBEDDINGS_KIND, ItemEmbeddings
-from genrec.errors import InputError
 from genrec.evaluation import EvaluationTask, curve_table, describe_environment, judge
 from genrec.generator import (
     GENERATOR_KIND,
@@ -53,6 +52,7 @@ from .common import (
     SplitOption,
     home_of,
     nothing_to_do,
+    refuse_other_split,
     throughput,
 )
 
@@ -84,7 +84,8 @@ def train(
         "embeddings": artifacts.read(run / "embeddings", kind=EMBEDDINGS_KIND),
         "semantic_ids": artifacts.read(run / "semantic_ids", kind=SEMANTIC_IDS_KIND),
     }
-    refuse_other_split(parents["semantic_ids"], split)
+    if not refit:
+        refuse_other_split(parents["semantic_ids"], split)
     settings = with_epochs(
         GeneratorTraining(), epochs or (epochs_chosen(run) if refit else None), seed
     )
@@ -142,16 +143,6 @@ def weigh_voices(
 def described(data: Path, *, stream: bool) -> dict[str, Any]:
     """What the model card says of the data; a log that was streamed is not loaded for it."""
     return describe_log(EventLog(data)) if stream else describe(InteractionDataset.load(data))
-
-
-def refuse_other_split(semantic_ids: artifacts.Artifact, split: Protocol) -> None:
-    """Raises InputError where the ids have learnt from events that this split tests on."""
-    learnt_from = semantic_ids.config.get("split")
-    if learnt_from not in (None, str(split)):
-        raise InputError(
-            f"{semantic_ids.path} learnt from the training part of {learnt_from}, which may hold "
-            f"test events of {split}; make them with genrec tokenize --split {split}"
-        )
 
 
 def with_epochs(settings: GeneratorTraining, epochs: int | None, seed: int) -> GeneratorTraining:

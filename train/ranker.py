@@ -26,6 +26,7 @@ from .common import (
     SplitOption,
     home_of,
     nothing_to_do,
+    refuse_other_split,
 )
 
 app = console.program(__doc__)
@@ -46,6 +47,8 @@ def train(
         "embeddings": artifacts.read(run / "embeddings", kind=EMBEDDINGS_KIND),
         "two_tower": artifacts.read(home / "two_tower", kind=TWO_TOWER_KIND),
     }
+    if not refit:
+        refuse_other_split(parents["two_tower"], split)
     ranker_config = RankerConfig(seed=seed)
     if refit:
         num_trees = int(Ranker.load(run / "ranker").result["num_trees"])

@@ -11,6 +11,7 @@ import polars as pl
 
 from genrec.embeddings.item_embeddings import ItemEmbeddings
 from genrec.errors import InputError
+from genrec.interactions import read_ids
 
 __all__ = ["read_vectors"]
 
@@ -71,7 +72,7 @@ def _by_item(path: Path, item_ids: Sequence[str]) -> ItemEmbeddings:
         raise InputError(
             f"{path} lacks the column(s) {sorted(missing)}; it needs item_id and {VECTOR_COLUMN}"
         )
-    named = table["item_id"].cast(pl.String)
+    named = read_ids(table, "item_id")
     if named.is_duplicated().any():
         twice = named.filter(named.is_duplicated()).unique().sort().to_list()
         raise InputError(f"{path} names {len(twice)} item(s) more than once, as {twice[:3]}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,8 +62,8 @@ class CompareConfig:
     """Of the sample of people, the shuffled histories and the resamples."""
 
     def __post_init__(self) -> None:
-        if self.budget_ms <= 0:
-            raise InputError(f"budget_ms must be above 0, got {self.budget_ms}")
+        if not 0 < self.budget_ms < math.inf:
+            raise InputError(f"budget_ms must be above 0 and finite, got {self.budget_ms}")
         for name in ("history", "deadline_users", "timed_requests", "batch_size"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")

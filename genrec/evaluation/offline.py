@@ -58,13 +58,7 @@ class EvaluationTask:
 
     def select(self, rows: IntArray) -> EvaluationTask:
         """The same task for these of its people, in this order."""
-        questions = EvaluationSet(
-            user_index=self.questions.user_index[rows],
-            histories=self.questions.histories.select(rows),
-            target=self.questions.target[rows],
-            target_time=self.questions.target_time[rows],
-        )
-        return replace(self, questions=questions)
+        return replace(self, questions=self.questions.select(rows))
 
     def draw(self, size: int, seed: int) -> IntArray:
         """int64 [n]: rows of at most `size` people, drawn without replacement, ascending."""

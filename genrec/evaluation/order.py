@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from genrec.evaluation.offline import EvaluationTask, RankedLists
 from genrec.generator import window_start
-from genrec.interactions import NO_ITEM, EvaluationSet, Histories
+from genrec.interactions import NO_ITEM, Histories
 
 __all__ = ["OrderExample", "choose_example", "num_changed", "num_shared", "shuffled_task"]
 
@@ -55,13 +55,7 @@ def shuffled_task(task: EvaluationTask, seed: int, history: int) -> EvaluationTa
     draws = np.random.default_rng(seed).random(people.size)
     order = np.lexsort((np.where(read, draws, places), read, people))
     shuffled = replace(histories, item_index=histories.item_index[order])
-    questions = EvaluationSet(
-        user_index=task.questions.user_index,
-        histories=shuffled,
-        target=task.questions.target,
-        target_time=task.questions.target_time,
-    )
-    return replace(task, questions=questions)
+    return replace(task, questions=replace(task.questions, histories=shuffled))
 
 
 def choose_example(

@@ -13,7 +13,7 @@ import torch
 from genrec.errors import DataError, InputError, Problem
 from genrec.evaluation.metrics import target_ranks
 from genrec.evaluation.offline import EvaluationTask, Faults, RankedLists, count_faults
-from genrec.interactions import NO_ITEM, InteractionDataset, Recommendations
+from genrec.interactions import NO_ITEM, InteractionDataset, Recommendations, read_ids
 
 __all__ = ["PredictedLists", "load_predictions"]
 
@@ -94,7 +94,8 @@ def _read(path: Path) -> pl.DataFrame:
         raise DataError(str(path), kinds)
     if not table["rank"].dtype.is_integer():
         raise InputError(f"{path}: rank must be an integer column, it is {table['rank'].dtype}")
-    return table.select(pl.col("user_id", "item_id").cast(pl.String), pl.col("rank"))
+    ids = [read_ids(table, name).alias(name) for name in ("user_id", "item_id")]
+    return table.select(*ids, pl.col("rank"))
 
 
 def _indexed(table: pl.DataFrame, dataset: InteractionDataset) -> pl.DataFrame:

@@ -8,13 +8,22 @@ from genrec.funnel.offline import FileReport, recommend_file
 from genrec.funnel.questions import CONTEXT_KEYS, EventTime, Question
 from genrec.funnel.ranked import RankedSource, Scorer
 from genrec.funnel.recommender import RecommendedItem, RecommendedList, Recommender
-from genrec.funnel.sources import FALLBACKS, METHODS, has_refit, load_sources, make_funnel
+from genrec.funnel.sources import (
+    FALLBACKS,
+    METHODS,
+    MODELS,
+    has_refit,
+    load_sources,
+    make_funnel,
+    trained_split,
+)
 from genrec.funnel.stages import Answer, Clock, StageTimes
 
 __all__ = [
     "CONTEXT_KEYS",
     "FALLBACKS",
     "METHODS",
+    "MODELS",
     "Admission",
     "Answer",
     "Candidates",
@@ -41,4 +50,5 @@ __all__ = [
     "make_funnel",
     "merge_candidates",
     "recommend_file",
+    "trained_split",
 ]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import shutil
+import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import polars as pl
 
+from genrec import artifacts
 from genrec.console import progress
 from genrec.errors import DataError, InputError
 from genrec.funnel.questions import Question
@@ -79,7 +80,7 @@ def recommend_file(
     questions = read_questions(histories)
     size = batch_size * batches_per_part
     job = _job(recommender, histories, k, size)
-    if out.is_file() and pl.read_parquet_metadata(out).get(JOB_KEY) == job:
+    if _job_of(out) == job:
         num_rows = pl.scan_parquet(out).select(pl.len()).collect().item()
         return FileReport(
             num_users=len(questions), num_rows=num_rows, num_resumed=0, up_to_date=True
@@ -134,11 +135,10 @@ def read_questions(histories: Path) -> list[Question]:
 
 def _job(recommender: Recommender, histories: Path, k: int, size: int) -> str:
     """Names everything that the answer depends on."""
-    with histories.open("rb") as stream:
-        asked = hashlib.file_digest(stream, "sha256").hexdigest()
     ingredients = {
-        "histories": asked,
-        "models": dict(recommender.digests),
+        "histories": artifacts.sha256(histories),
+        # Without a name for the models, no answer of before is known to be theirs.
+        "models": dict(recommender.digests) or uuid.uuid4().hex,
         "method": recommender.method,
         "repeats": str(recommender.repeats),
         "slate": None if recommender.slate is None else asdict(recommender.slate),
@@ -146,6 +146,14 @@ def _job(recommender: Recommender, histories: Path, k: int, size: int) -> str:
         "people_per_part": size,
     }
     return json.dumps(ingredients, sort_keys=True)
+
+
+def _job_of(out: Path) -> str | None:
+    """What a file was made for; None where there is none that was made here."""
+    try:
+        return pl.read_parquet_metadata(out).get(JOB_KEY)
+    except (OSError, pl.exceptions.PolarsError):
+        return None
 
 
 def _open_work(out: Path, job: str) -> Path:

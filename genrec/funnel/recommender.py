@@ -88,7 +88,8 @@ class Recommender:
 
     Args:
         dataset: catalogue, people, their histories, and whether items may repeat.
-        sources: every method by name; `popularity` must be among them.
+        sources: every method by name; `popularity` must be among them, and what FALLBACKS names
+            answers for a method that cannot, where it is among them.
         method: the one that answers where it can; the others stand behind it.
         repeats: overrides the data set's policy on items that a person has had.
         strict: raise for an item id that the catalogue does not know, instead of leaving it out.
@@ -116,6 +117,8 @@ class Recommender:
     ) -> None:
         if method not in sources:
             raise InputError(f"there is no method {method!r}; choose from {', '.join(sources)}")
+        if LAST_RESORT not in sources:
+            raise InputError(f"there must be a source {LAST_RESORT!r}, for it never fails; add it")
         self.dataset = dataset
         self.method = method
         self.repeats = _repeats(dataset.repeats if repeats is None else repeats)

@@ -16,7 +16,7 @@ from genrec.funnel.deadline import DeadlineFunnel
 from genrec.funnel.last_resort import LastResort
 from genrec.funnel.latency import LatencyPredictor
 from genrec.funnel.ranked import RankedSource
-from genrec.interactions import Source
+from genrec.interactions import Protocol, Source
 
 if TYPE_CHECKING:
     from genrec.generator import GenerativeRecommender, GeneratorSource, SlateConfig
@@ -24,11 +24,13 @@ if TYPE_CHECKING:
 __all__ = [
     "FALLBACKS",
     "METHODS",
+    "MODELS",
     "digests",
     "has_refit",
     "load_sources",
     "make_funnel",
     "make_slates",
+    "trained_split",
 ]
 
 log = logging.getLogger(__name__)
@@ -116,6 +118,31 @@ def _present(device: str) -> torch.device:
     return named
 
 
+def trained_split(models: Mapping[str, Artifact]) -> Protocol:
+    """The split that the models of a run were trained with.
+
+    Args:
+        models: by name, those of MODELS at least. One that names no split is of a program that
+            knows only leave-last-out.
+
+    Raises:
+        ArtifactError: they were trained with different ones, or on all data.
+    """
+    configs = {name: models[name].config for name in MODELS}
+    refitted = [name for name, config in configs.items() if config.get("refit")]
+    if refitted:
+        raise ArtifactError(
+            f"{', '.join(refitted)} learned from all data, the test events too, and cannot be "
+            "measured; train without --refit"
+        )
+    found = {name: config.get("split", Protocol.LEAVE_LAST_OUT) for name, config in configs.items()}
+    if len(set(found.values())) > 1:
+        raise ArtifactError(
+            f"the models of this run were not trained with one split: {found}; train them again"
+        )
+    return Protocol(found[MODELS[0]])
+
+
 def digests(run: Path | str, *, refit: bool = False) -> dict[str, str]:
     """What names the very content that a run serves from: the digest of each part."""
     home = Path(run) / "refit" if refit else Path(run)
@@ -129,11 +156,11 @@ def make_funnel(
     last_resort: LastResort,
     predictor: LatencyPredictor | None = None,
 ) -> DeadlineFunnel:
-    """One method under a deadline, with those behind it in FALLBACKS to answer for it."""
+    """One method under a deadline; those behind it in FALLBACKS that there are answer for it."""
     behind = FALLBACKS[FALLBACKS.index(method) + 1 :] if method in FALLBACKS else FALLBACKS
     if method == last_resort.name:
         behind = ()
-    fallbacks = [sources[name] for name in behind]
+    fallbacks = [sources[name] for name in behind if name in sources]
     return DeadlineFunnel(sources[method], fallbacks, last_resort, predictor=predictor)
 
 

@@ -1,6 +1,7 @@
 """From raw logs to checked histories, their catalogue, their splits and the questions they pose."""
 
 from genrec.interactions.catalogue import Catalogue
+from genrec.interactions.columns import read_ids
 from genrec.interactions.dataset import DATA_KIND, InteractionDataset, Repeats
 from genrec.interactions.describe import describe, describe_log, description_table
 from genrec.interactions.histories import UNKNOWN_TIME, Histories
@@ -19,6 +20,7 @@ from genrec.interactions.requests import (
     RequestBatch,
     Source,
     answer_in_parts,
+    latest_events,
     select_top_k,
 )
 from genrec.interactions.shards import EventLog, HistoryShards
@@ -58,8 +60,10 @@ __all__ = [
     "divided_by_counts",
     "import_interactions",
     "import_movielens",
+    "latest_events",
     "movielens_fingerprint",
     "picture_html",
+    "read_ids",
     "read_table",
     "select_top_k",
     "split_histories",

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -50,10 +49,6 @@ class ImportSummary:
     """What orders a history: the columns, and how times were read."""
     unused_columns: tuple[str, ...]
     """Columns of the log that were not kept."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """The same as JSON values."""
-        return asdict(self)
 
 
 def import_interactions(

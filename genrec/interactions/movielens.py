@@ -14,6 +14,7 @@ from pathlib import Path
 
 import polars as pl
 
+from genrec import artifacts
 from genrec.errors import ArtifactError, InputError
 from genrec.interactions.dataset import InteractionDataset
 from genrec.interactions.importing import ImportSummary, import_interactions
@@ -106,8 +107,7 @@ def movielens_fingerprint(origin: Path | None) -> str:
         return hashlib.sha256(joined.encode()).hexdigest()
     if not origin.is_file():
         raise InputError(f"there is neither a file nor a folder {origin}; check --from")
-    with origin.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return artifacts.sha256(origin)
 
 
 def import_movielens(

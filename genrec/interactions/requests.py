@@ -175,6 +175,22 @@ class Source(Protocol):
         """The k best permitted items of each question, unique, best first."""
 
 
+def latest_events(item_index: Tensor, count: int) -> Tensor:
+    """int64 [B, T]: the last events of each history, T at most `count`.
+
+    Args:
+        item_index: int64 [B, S], oldest first, NO_ITEM behind the end.
+        count: events kept at most.
+    """
+    if item_index.shape[1] <= count:
+        return item_index
+    lengths = (item_index != NO_ITEM).sum(1, keepdim=True)
+    columns = torch.arange(count, device=item_index.device)
+    columns = (lengths - count).clamp(min=0) + columns  # [B, T]
+    kept = item_index.gather(1, columns)
+    return kept.masked_fill(columns >= lengths, NO_ITEM)
+
+
 def select_top_k(scores: Tensor, permitted: Tensor | None, k: int, source: str) -> Recommendations:
     """The k best permitted items by score; among equals, the lowest item_index first.
 

@@ -87,7 +87,10 @@ class ItemIndex:
         """
         num_items = len(self.vectors)
         if permitted is None:
-            return self._best(user_vector, self._nearest(user_vector, k + SPARE), k, source)
+            found = self._nearest(user_vector, k + SPARE)
+            if bool(((found != NO_ITEM).sum(1) >= min(k, num_items)).all()):
+                return self._best(user_vector, found, k, source)
+            permitted = torch.ones(1, num_items, dtype=torch.bool)
         most_forbidden = num_items - int(permitted.sum(1).min()) if len(permitted) else 0
         if most_forbidden <= MOST_OVERFETCH:
             found = self._nearest(user_vector, k + SPARE + most_forbidden)

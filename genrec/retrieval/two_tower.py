@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from genrec.interactions import NO_ITEM
+from genrec.interactions import NO_ITEM, latest_events
 from genrec.retrieval.losses import in_batch_softmax_loss
 from genrec.training import TrainingConfig
 
@@ -141,12 +141,12 @@ class TwoTowerModel(nn.Module):
         """float [B, D]: the user vector of each history.
 
         Args:
-            item_index: int64 [B, T], oldest first, NO_ITEM where there is none.
+            item_index: int64 [B, T], oldest first, NO_ITEM behind the end.
             item_inputs: float [N, D]: representations of the catalogue.
         """
+        item_index = latest_events(item_index, self.config.max_history)
         valid = item_index != NO_ITEM  # [B, T]
         lag = valid.flip(1).cumsum(1).flip(1)  # [B, T], 1 at the last event
-        valid = valid & (lag <= self.config.max_history)
         inputs = item_inputs[item_index.clamp(min=0)]  # [B, T, D]
         weights = self._weights(lag, valid)  # [H, B, T]
         means = torch.einsum("hbt,btd->bhd", weights, inputs)

@@ -25,7 +25,13 @@ from genrec.semantic_ids.semantic_ids import (
     TokenizerConfig,
     tokenizer_record,
 )
-from genrec.semantic_ids.store import Added, SemanticIdStore, journal_of
+from genrec.semantic_ids.store import (
+    Added,
+    SemanticIdStore,
+    journal_of,
+    refuse_to_lose_items,
+    replacing,
+)
 
 __all__ = [
     "COLLABORATIVE",
@@ -65,6 +71,8 @@ __all__ = [
     "journal_of",
     "measure_health",
     "native_collision_rate",
+    "refuse_to_lose_items",
+    "replacing",
     "resolve_collisions",
     "supported_num_codes",
     "tokenizer_record",

@@ -8,6 +8,7 @@ being written lacks its end, and is cut off; nobody was told that it had been sa
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import logging
 import os
@@ -19,7 +20,7 @@ from typing import Any
 
 from genrec.errors import ArtifactError, ArtifactMissingError, InputError
 
-__all__ = ["Journal", "JournalStart", "Record", "exclusive", "sync_folder"]
+__all__ = ["Journal", "JournalStart", "Record", "exclusive", "has_locks", "sync_folder"]
 
 logger = logging.getLogger(__name__)
 
@@ -180,6 +181,11 @@ class Journal:
             f"{self.path}, line {line} was altered after it was written (its checksum differs); "
             + remedy
         )
+
+
+def has_locks() -> bool:
+    """Whether the operating system has the locks that items are added under."""
+    return importlib.util.find_spec("fcntl") is not None
 
 
 @contextmanager

@@ -9,8 +9,10 @@ journal; a crash between both leaves a journal that the additions know to have t
 from __future__ import annotations
 
 import os
+import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +23,11 @@ from genrec import artifacts
 from genrec.errors import ArtifactError, InputError
 from genrec.semantic_ids.additions import IdChooser
 from genrec.semantic_ids.compaction import TakenOver, additions_of, put_back_interrupted
-from genrec.semantic_ids.journal import Journal, JournalStart, Record, exclusive
+from genrec.semantic_ids.journal import Journal, JournalStart, Record, exclusive, has_locks
 from genrec.semantic_ids.prefixes import num_distinct
 from genrec.semantic_ids.semantic_ids import SEMANTIC_IDS_KIND, SemanticIds
 
-__all__ = ["Added", "SemanticIdStore", "journal_of"]
+__all__ = ["Added", "SemanticIdStore", "journal_of", "refuse_to_lose_items", "replacing"]
 
 Codes = npt.NDArray[np.uint16]
 Floats = npt.NDArray[np.float32]
@@ -50,6 +52,49 @@ def journal_of(path: Path | str) -> Path:
     return path.with_name(f"{path.name}.journal")
 
 
+def lock_of(path: Path) -> Path:
+    """What stands for the ids at `path` while they are being changed."""
+    return path.with_name(f"{path.name}.journal.lock")
+
+
+@contextmanager
+def replacing(path: Path | str, *, discard: bool) -> Iterator[None]:
+    """Inside it, other ids may be put at `path`; what was added to those before goes with them.
+
+    Nobody can add an item meanwhile.
+
+    Args:
+        path: where the ids stand.
+        discard: whether added items may go.
+
+    Raises:
+        InputError: items were added, or it cannot be told, and `discard` is false.
+    """
+    path = Path(path)
+    with exclusive(lock_of(path)) if has_locks() else nullcontext():
+        if not discard:
+            refuse_to_lose_items(path)
+        yield
+        journal_of(path).unlink(missing_ok=True)
+        shutil.rmtree(additions_of(path), ignore_errors=True)
+
+
+def refuse_to_lose_items(path: Path | str) -> None:
+    """Raises an InputError where items were added to the ids at `path`, or it cannot be told."""
+    try:
+        lost = _num_added(Path(path))
+    except ArtifactError as error:
+        raise InputError(
+            f"items were added to {path}, and what was added cannot be read: {error}. Give another "
+            "--out, or --force to discard them"
+        ) from error
+    if lost:
+        raise InputError(
+            f"{path} has {lost} item(s) that were added after the fit; other ids have no place "
+            "for them. Give another --out, or --force to discard them"
+        )
+
+
 class SemanticIdStore:
     """Semantic IDs that new items can be added to; made by `open`.
 
@@ -63,7 +108,7 @@ class SemanticIdStore:
         self.path = Path(path)
         self._additions_path = additions_of(self.path)
         self._journal_path = journal_of(self.path)
-        self._lock_path = self._journal_path.with_name(f"{self._journal_path.name}.lock")
+        self._lock_path = lock_of(self.path)
         self._catalogue = catalogue
         self._journal: Journal | None = None
         self._stale = True
@@ -306,6 +351,20 @@ class SemanticIdStore:
     def _rows(self, codes: Sequence[Sequence[int]]) -> Codes:
         """uint16 [n, L], also where n is 0."""
         return np.array(codes, dtype=np.uint16).reshape(len(codes), len(self._ids.codebook_sizes))
+
+
+def _num_added(path: Path) -> int:
+    """Items that were added to the Semantic IDs that stand, or stood, at `path`.
+
+    Raises:
+        ArtifactError: what says so was altered.
+    """
+    taken_over = len(TakenOver.read(additions_of(path), num_levels=0).item_ids)
+    if not journal_of(path).exists():
+        return taken_over
+    journal = Journal.open(journal_of(path))
+    records = journal.read_new() or []
+    return max(taken_over, journal.start.num_added + len(records))
 
 
 def _digest_of(folder: Path) -> str | None:

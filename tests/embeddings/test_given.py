@@ -32,6 +32,13 @@ def test_a_table_is_joined_by_item_and_unnamed_items_are_not_trusted(tmp_path: P
     assert given.confidence.tolist() == [1.0, 0.0, 1.0]
 
 
+def test_ids_are_read_as_the_log_s_are(tmp_path: Path) -> None:
+    table = pl.DataFrame({"item_id": [17.0, 3.0], "vector": [[1, 2], [3, 4]]})
+    table.write_parquet(tmp_path / "image.parquet")
+    given = read_vectors(tmp_path / "image.parquet", ["3", "17"])
+    np.testing.assert_array_equal(given.vectors, [[3, 4], [1, 2]])
+
+
 def test_a_folder_of_embeddings_keeps_its_confidence(tmp_path: Path) -> None:
     confidence = np.array([0.0, 0.5, 1.0], dtype=np.float32)
     made = ItemEmbeddings(vectors=VECTORS, model="m", confidence=confidence)

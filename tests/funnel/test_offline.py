@@ -53,7 +53,9 @@ def recommender(source: MortalSource) -> Recommender:
     )
     others = ("two_tower", "two_tower_ranked", "popularity")
     stubs = {name: StubSource(name, FakeClock(), 0.0) for name in others}
-    return Recommender(dataset, {"combined": source, **stubs})
+    recommender = Recommender(dataset, {"combined": source, **stubs})
+    recommender.digests = {"generator": "one"}  # as `load` names what it has loaded
+    return recommender
 
 
 @pytest.fixture
@@ -116,6 +118,18 @@ def test_a_finished_file_is_not_made_again_unless_something_changed(
     assert recommend_file(recommender, file, out, k=2).up_to_date
     assert source.people == 0
     assert not recommend_file(recommender.using(repeats="allow"), file, out, k=2).up_to_date
+
+
+def test_what_has_no_name_or_no_parquet_is_made_again(
+    recommender: Recommender, file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.parquet"
+    recommender.digests = {}  # made of sources, not of a run
+    assert recommend_file(recommender, file, out, k=2).num_rows
+    assert not recommend_file(recommender, file, out, k=2).up_to_date
+    out.write_bytes(b"half a fi")
+    assert recommend_file(recommender, file, out, k=2).num_rows
+    assert pl.read_parquet(out).height
 
 
 def test_rows_without_a_position_go_by_time(tmp_path: Path) -> None:

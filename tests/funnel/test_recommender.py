@@ -181,6 +181,15 @@ def test_an_unknown_method_or_policy_names_the_known_ones(dataset: InteractionDa
         Recommender(dataset, _sources(), repeats="perhaps")
 
 
+def test_popularity_is_the_only_method_that_must_be_there(dataset: InteractionDataset) -> None:
+    sources = _sources()
+    mine = {"mine": StubSource("mine", FakeClock(), 0.0, scores=range(len(ITEMS)))}
+    few = mine | {"popularity": sources["popularity"]}
+    assert Recommender(dataset, few, method="mine").recommend([], k=1)[0].served_by == "mine"
+    with pytest.raises(InputError, match="there must be a source 'popularity'"):
+        Recommender(dataset, mine, method="mine")
+
+
 def test_many_are_answered_as_one_by_one(recommender: Recommender) -> None:
     questions: list[Question | list[str]] = [["a"], Question(user_id="bob"), [], ["e", "d"], ["b"]]
     many = list(recommender.recommend_many(questions, k=3, batch_size=2, exclude=["c"]))

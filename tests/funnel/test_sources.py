@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import genrec
+from genrec import artifacts
 from genrec.__main__ import main as genrec_command
 from genrec.errors import ArtifactError, ArtifactMissingError, InputError
 from genrec.funnel import (
@@ -23,6 +24,7 @@ from genrec.funnel import (
 )
 from genrec.generator import GeneratorSource, PrefixLimit, SlateConfig, load_generator
 from genrec.interactions import InteractionDataset
+from tests.conftest import make_tiny_run
 
 
 @pytest.fixture
@@ -286,9 +288,16 @@ def test_bad_words_are_one_message_and_exit_code_2(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("split", ["leave-last-out", "global-temporal"])
 def test_refit_trains_on_all_data_and_serves_it(
-    copied_run: Path, capsys: pytest.CaptureFixture[str]
+    copied_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], split: str
 ) -> None:
-    words = ("--run", str(copied_run), "--history", "i10,i11", "--refit", "--json")
+    run = copied_run
+    if split != "leave-last-out":
+        run = tmp_path / split
+        make_tiny_run(run, split)
+        capsys.readouterr()
+    words = ("--run", str(run), "--history", "i10,i11", "--refit", "--json")
     assert json.loads(_command(capsys, *words))["refit"]
-    assert (copied_run / "refit" / "ranker").is_dir()
+    refitted = artifacts.read(run / "refit" / "ranker", kind="ranker")
+    assert refitted.config["split"] == split

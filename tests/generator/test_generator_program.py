@@ -24,7 +24,15 @@ def test_ids_that_learnt_from_another_split_are_refused(
         main(["train", "generator", "--run", str(tiny_run), "--split", "global-temporal"])
     message = capsys.readouterr().err
     assert "learnt from the training part of leave-last-out" in message
-    assert "genrec tokenize --split global-temporal" in message
+    assert "make it anew with --split global-temporal" in message
+
+
+def test_a_retriever_that_learnt_from_another_split_is_no_source_of_the_ranker(
+    tiny_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["train", "ranker", "--run", str(tiny_run), "--split", "global-temporal"])
+    assert "two_tower learnt from the training part of leave-last-out" in capsys.readouterr().err
 
 
 def test_a_training_shows_its_curve_and_leaves_a_card(

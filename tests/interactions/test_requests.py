@@ -16,6 +16,7 @@ from genrec.interactions import (
     Histories,
     Recommendations,
     RequestBatch,
+    latest_events,
     select_top_k,
 )
 
@@ -102,6 +103,15 @@ def test_without_seen_adds_to_what_was_left_out() -> None:
         [True, False, True, True],
         [False, True, False, True],
     ]
+
+
+def test_the_latest_events_are_kept_in_their_order() -> None:
+    ended = [NO_ITEM] * 4
+    events = torch.tensor([[1, 2, 3, 4], [5, 6, *ended[2:]], ended, [7, 8, 9, NO_ITEM]])
+    assert latest_events(events, 2).tolist() == [[3, 4], [5, 6], [NO_ITEM] * 2, [8, 9]]
+    assert latest_events(events, 3)[1].tolist() == [5, 6, NO_ITEM]
+    assert torch.equal(latest_events(events, 9), events)
+    assert latest_events(events[:0], 2).shape == (0, 2)
 
 
 def test_what_is_no_item_may_be_left_out() -> None:

@@ -23,6 +23,11 @@ def unit(rows: int, seed: int) -> Tensor:
     return torch.nn.functional.normalize(draw, dim=1)
 
 
+def vectors_near(vectors: Tensor) -> Tensor:
+    """float32 of length 1: of people whose best item is among those of the nearest cluster."""
+    return torch.nn.functional.normalize(vectors + 0.01 * unit(len(vectors), 2), dim=1)
+
+
 def permission(num_permitted: int, rows: int = 5) -> Tensor:
     """bool [rows, NUM_ITEMS] with this many permitted in each row, others in each."""
     draw = np.random.default_rng(0)
@@ -59,10 +64,12 @@ def test_one_permission_may_stand_for_all_questions() -> None:
     assert found.item_index.tolist() == expected.item_index.tolist()
 
 
+@pytest.mark.parametrize("exact_up_to", [NUM_ITEMS, NUM_ITEMS - 1], ids=["flat", "clusters"])
 @pytest.mark.parametrize("k", [1, NUM_ITEMS, NUM_ITEMS + 3])
-def test_more_than_all_items_may_be_asked_for(k: int) -> None:
-    vectors, users = unit(NUM_ITEMS, 0), unit(2, 1)
-    found = ItemIndex.build(vectors).search(users, None, k, "two_tower")
+def test_more_than_all_items_may_be_asked_for(k: int, exact_up_to: int) -> None:
+    vectors, users = unit(NUM_ITEMS, 0), vectors_near(unit(NUM_ITEMS, 0)[:2])
+    index = ItemIndex.build(vectors, exact_up_to=exact_up_to)
+    found = index.search(users, None, k, "two_tower")
     expected = select_top_k(users @ vectors.T, None, k, "dense")
     assert found.item_index.shape == (2, k)
     assert (found.item_index == expected.item_index).float().mean() > 0.99  # near-ties may swap

@@ -18,7 +18,7 @@ from genrec.semantic_ids.additions import IdChooser
 from genrec.semantic_ids.compaction import additions_of
 from genrec.semantic_ids.journal import Journal, JournalStart, exclusive
 from genrec.semantic_ids.semantic_ids import SEMANTIC_IDS_KIND, SemanticIds
-from genrec.semantic_ids.store import SemanticIdStore, journal_of
+from genrec.semantic_ids.store import SemanticIdStore, journal_of, replacing
 from tests.semantic_ids.stubs import add_together, content_of, stub_ids
 
 NUM_FITTED = 20
@@ -361,6 +361,48 @@ def test_ids_made_anew_do_not_silently_lose_what_was_added_to_the_old_ones(grown
     store = SemanticIdStore.open(grown)
     assert store.item_ids == []
     assert store.add(["g"], CONTENT[1:2]).item_index.tolist() == [20]
+
+
+@pytest.mark.parametrize("compacted", [True, False])
+def test_other_ids_take_the_place_of_grown_ones_only_if_that_is_wanted(
+    grown: Path, compacted: bool
+) -> None:
+    if compacted:
+        SemanticIdStore.open(grown).compact()
+    with (
+        pytest.raises(InputError, match=r"5 item\(s\) that were added"),
+        replacing(grown, discard=False),
+    ):
+        pytest.fail("nothing may be replaced")
+    with replacing(grown, discard=True):
+        stub_ids(NUM_FITTED, num_codes=6, seed=3).save(grown)
+    assert SemanticIdStore.open(grown).item_ids == []
+
+
+def test_what_cannot_be_read_is_not_discarded(grown: Path) -> None:
+    journal_of(grown).write_bytes(journal_of(grown).read_bytes()[5:])
+    kept = journal_of(grown).read_bytes()
+    with (
+        pytest.raises(InputError, match=r"cannot be read.* --force to discard"),
+        replacing(grown, discard=False),
+    ):
+        pytest.fail("nothing may be replaced")
+    assert journal_of(grown).read_bytes() == kept
+
+
+def test_nothing_is_added_while_ids_are_being_replaced(path: Path) -> None:
+    store, added = SemanticIdStore.open(path), list[int]()
+    adder = threading.Thread(
+        target=lambda: added.extend(store.add(["a"], CONTENT[:1]).item_index.tolist())
+    )
+    with replacing(path, discard=False):
+        adder.start()
+        adder.join(timeout=0.2)
+        assert not added
+        stub_ids(NUM_FITTED, num_codes=6, seed=3).save(path)
+    adder.join()
+    assert added == [NUM_FITTED]
+    assert SemanticIdStore.open(path).item_ids == ["a"]
 
 
 def test_additions_that_were_lost_are_missed(grown: Path) -> None:
