@@ -35,10 +35,13 @@ def home_of(run: Path, refit: bool) -> Path:
     return run / "refit" if refit else run
 
 
-def refuse_other_split(parent: Artifact, split: Protocol) -> None:
-    """Raises an InputError where an artefact has learnt from events that this split asks for."""
+def refuse_other_split(parent: Artifact, split: Protocol, *, refit: bool) -> None:
+    """Raises an InputError where an artefact has learnt from events that this split asks for.
+
+    Of a refit nothing is asked.
+    """
     learnt_from = parent.config.get("split")
-    if learnt_from not in (None, str(split)):
+    if not refit and learnt_from not in (None, str(split)):
         raise InputError(
             f"{parent.path} learnt from the training part of {learnt_from}, which may hold "
             f"events that {split} asks for; make it anew with --split {split}, or give --split "

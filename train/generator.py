@@ -84,8 +84,7 @@ def train(
         "embeddings": artifacts.read(run / "embeddings", kind=EMBEDDINGS_KIND),
         "semantic_ids": artifacts.read(run / "semantic_ids", kind=SEMANTIC_IDS_KIND),
     }
-    if not refit:
-        refuse_other_split(parents["semantic_ids"], split)
+    refuse_other_split(parents["semantic_ids"], split, refit=refit)
     settings = with_epochs(
         GeneratorTraining(), epochs or (epochs_chosen(run) if refit else None), seed
     )

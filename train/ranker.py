@@ -47,8 +47,7 @@ def train(
         "embeddings": artifacts.read(run / "embeddings", kind=EMBEDDINGS_KIND),
         "two_tower": artifacts.read(home / "two_tower", kind=TWO_TOWER_KIND),
     }
-    if not refit:
-        refuse_other_split(parents["two_tower"], split)
+    refuse_other_split(parents["two_tower"], split, refit=refit)
     ranker_config = RankerConfig(seed=seed)
     if refit:
         num_trees = int(Ranker.load(run / "ranker").result["num_trees"])
