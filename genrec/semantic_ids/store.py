@@ -71,6 +71,7 @@ def replacing(path: Path | str, *, discard: bool) -> Iterator[None]:
         InputError: items were added, or it cannot be told, and `discard` is false.
     """
     path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with exclusive(lock_of(path)) if has_locks() else nullcontext():
         if not discard:
             refuse_to_lose_items(path)

@@ -379,6 +379,13 @@ def test_other_ids_take_the_place_of_grown_ones_only_if_that_is_wanted(
     assert SemanticIdStore.open(grown).item_ids == []
 
 
+def test_ids_may_be_put_where_nothing_is(tmp_path: Path) -> None:
+    place = tmp_path / "no run" / "ids"
+    with replacing(place, discard=False):
+        stub_ids(NUM_FITTED, num_codes=6).save(place)
+    assert SemanticIdStore.open(place).item_ids == []
+
+
 def test_what_cannot_be_read_is_not_discarded(grown: Path) -> None:
     journal_of(grown).write_bytes(journal_of(grown).read_bytes()[5:])
     kept = journal_of(grown).read_bytes()
