@@ -66,16 +66,17 @@ def add(
     catalogue = catalogue_of(artifact, data)
     if vectors is not None and items is None:
         item_ids, content = given_content(vectors)
+        titles = None
     elif items is not None and vectors is None:
         table = like_the_catalogue(read_table(items, text_columns=("item_id",)), items, catalogue)
         item_ids = table.item_ids
         model, max_tokens = encoder_of(artifact, embeddings or ids.parent / "embeddings")
         encoded = embed_texts(table.texts(), model, cache_dir=cache, max_tokens=max_tokens)
-        content = encoded.vectors
+        content, titles = encoded.vectors, table.titles(range(len(table)))
     else:
         raise InputError("give the new items either with --vectors FILE or with --items FILE")
     store = SemanticIdStore.open(ids, catalogue=None if catalogue is None else catalogue.item_ids)
-    show(store, item_ids, store.add(item_ids, content), catalogue)
+    show(store, item_ids, store.add(item_ids, content, titles), catalogue)
 
 
 def compact(

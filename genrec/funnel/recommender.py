@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from genrec.errors import InputError
+from genrec.funnel.added_items import find_added_items, with_added_items
 from genrec.funnel.last_resort import LastResort
 from genrec.funnel.latency import LatencyPredictor
 from genrec.funnel.questions import EventTime, Question, QuestionReader
@@ -148,7 +149,7 @@ class Recommender:
         slate: SlateConfig | None = None,
         device: str = "cpu",
     ) -> Recommender:
-        """The recommender of a run folder.
+        """The recommender of a run folder, with the items that were added to its Semantic IDs.
 
         Args:
             run: the run folder.
@@ -169,21 +170,27 @@ class Recommender:
         if method not in METHODS:
             raise InputError(f"there is no method {method!r}; choose from {', '.join(METHODS)}")
         refit = has_refit(run) if refit is None else refit
-        sources = load_sources(run, refit=refit, device=device)
+        added = find_added_items(run)
+        sources = load_sources(run, refit=refit, device=device, added=added)
         dataset = InteractionDataset.load(Path(run) / "data")
+        if added is not None:
+            dataset = with_added_items(dataset, added)
         recommender = cls(
             dataset, sources, method=method, repeats=repeats, strict=strict, slate=slate
         )
         recommender.refit = refit
         recommender.digests = digests(run, refit=refit)
+        if added is not None:
+            recommender.digests = {**recommender.digests, "added_items": added.state}
         if warm_up:
             recommender.warm_up()
         log.info(
-            "%s loaded in %.1f s: %s, trained on %s%s",
+            "%s loaded in %.1f s: %s, trained on %s%s%s",
             run,
             time.perf_counter() - started,
             method,
             "all data" if refit else "the training part of the data",
+            "" if added is None else f", {len(added.item_ids)} item(s) added since",
             "".join(f"; {name} takes {ms:.1f} ms" for name, ms in recommender.warm_up_ms.items()),
         )
         return recommender

@@ -12,14 +12,21 @@ import torch
 from genrec import artifacts
 from genrec.artifacts import Artifact
 from genrec.errors import ArtifactError, ArtifactMissingError, InputError
+from genrec.funnel.added_items import grown_catalogue
 from genrec.funnel.deadline import DeadlineFunnel
 from genrec.funnel.last_resort import LastResort
 from genrec.funnel.latency import LatencyPredictor
 from genrec.funnel.ranked import RankedSource
 from genrec.interactions import Protocol, Source
+from genrec.semantic_ids import SemanticIdStore
 
 if TYPE_CHECKING:
-    from genrec.generator import GenerativeRecommender, GeneratorSource, SlateConfig
+    from genrec.generator import (
+        GenerativeRecommender,
+        GeneratorSource,
+        LiveCatalogue,
+        SlateConfig,
+    )
 
 __all__ = [
     "FALLBACKS",
@@ -52,7 +59,13 @@ COMMANDS = {
 """What makes each part of a run folder."""
 
 
-def load_sources(run: Path | str, *, refit: bool = False, device: str = "cpu") -> dict[str, Source]:
+def load_sources(
+    run: Path | str,
+    *,
+    refit: bool = False,
+    device: str = "cpu",
+    added: SemanticIdStore | None = None,
+) -> dict[str, Source]:
     """Every recommender of a run, by name, in the order of METHODS.
 
     Args:
@@ -61,9 +74,11 @@ def load_sources(run: Path | str, *, refit: bool = False, device: str = "cpu") -
             test events: serve them, never measure them.
         device: where the generator answers: `cpu`, or a CUDA device, where a whole request is one
             CUDA graph. The other methods answer on the CPU.
+        added: Semantic IDs with items that came after the training (`find_added_items`). The
+            generator recommends them and reads them in histories; to the others they are unknown.
 
     Raises:
-        InputError: there is no such device here.
+        InputError: there is no such device here, or the generator cannot read what was added.
         ArtifactMissingError: a part is missing; the message names the command that makes it.
         ArtifactError: a part was altered, or made from another state of the run than it has now.
     """
@@ -82,21 +97,25 @@ def load_sources(run: Path | str, *, refit: bool = False, device: str = "cpu") -
     ranked = RankedSource(
         "two_tower_ranked", [nearest, popular], ranker, num_candidates=ranker.num_candidates
     )
-    sources: tuple[Source, ...] = (*_generator_sources(generator), nearest, ranked, popular)
+    tables = None if added is None else grown_catalogue(generator, added)
+    sources: tuple[Source, ...] = (*_generator_sources(generator, tables), nearest, ranked, popular)
     by_name = {source.name: source for source in sources}
     return {name: by_name[name] for name in METHODS}
 
 
-def _generator_sources(generator: GenerativeRecommender) -> list[GeneratorSource]:
+def _generator_sources(
+    generator: GenerativeRecommender, catalogue: LiveCatalogue | None
+) -> list[GeneratorSource]:
     """Every mode of the generator, by CUDA graphs where it is on a GPU; they share their tables."""
     from genrec.generator import GeneratorSource, GraphedSource, Mode
 
     is_graphed = generator.device.type == "cuda"
     make = GraphedSource if is_graphed else GeneratorSource
-    generative = make(generator, Mode.GENERATIVE)
+    generative = make(generator, Mode.GENERATIVE, tables=catalogue)
+    shared = catalogue or generative.tables
     sources = [
         generative,
-        *(make(generator, mode, tables=generative.tables) for mode in (Mode.DENSE, Mode.COMBINED)),
+        *(make(generator, mode, tables=shared) for mode in (Mode.DENSE, Mode.COMBINED)),
     ]
     for source in sources:
         if isinstance(source, GraphedSource):

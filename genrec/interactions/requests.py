@@ -87,6 +87,26 @@ class RequestBatch:
             permits &= ~(items[:, :, None] == excluded[:, None]).any(-1)  # [B, C, S]
         return permits
 
+    def within(self, num_items: int) -> RequestBatch:
+        """The same questions to one who knows the first N items alone: of others nothing is told.
+
+        Args:
+            num_items: N.
+        """
+        allowed = self.allowed
+        if allowed is not None and allowed.shape[1] > num_items:
+            allowed = allowed[:, :num_items]
+        later = self.item_index >= num_items
+        if not bool(later.any()):
+            return self if allowed is self.allowed else replace(self, allowed=allowed)
+        order = later.to(torch.int8).argsort(dim=1, stable=True)  # what is known comes first
+        return replace(
+            self,
+            item_index=self.item_index.masked_fill(later, NO_ITEM).gather(1, order),
+            event_time=self.event_time.masked_fill(later, UNKNOWN_TIME).gather(1, order),
+            allowed=allowed,
+        )
+
     def permitted(self, num_items: int) -> Tensor | None:
         """bool [B, N] or [1, N]: what may be recommended; None where that is everything.
 

@@ -45,6 +45,7 @@ class PopularitySource:
 
     def recommend(self, requests: RequestBatch, k: int) -> Recommendations:
         """The k most frequent permitted items of each question."""
+        requests = requests.within(len(self._order))
         permitted = requests.permitted(len(self._order))
         width = self._enough(permitted, k)
         items = self._order[:width]

@@ -144,6 +144,7 @@ class TwoTowerSource:
 
     def _recommend(self, requests: RequestBatch, k: int) -> Recommendations:
         model, two_tower = self._two_tower.model, self._two_tower
+        requests = requests.within(len(two_tower.index.vectors))
         user_vector = model.read_histories(requests.item_index, two_tower.item_inputs)
         permitted = requests.permitted(len(two_tower.index.vectors))
         return two_tower.index.search(user_vector, permitted, k, self.name)

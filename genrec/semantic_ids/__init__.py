@@ -8,10 +8,12 @@ from genrec.semantic_ids.fitting import COLLABORATIVE, fit_semantic_ids, support
 from genrec.semantic_ids.fusion import Fusion, Modality
 from genrec.semantic_ids.health import Health, LatentHealth, LevelHealth, measure_health
 from genrec.semantic_ids.inspection import Inspection, inspect_ids
+from genrec.semantic_ids.journal import journal_of
 from genrec.semantic_ids.linear import LinearQuantizer, ProductConfig, ResidualKMeansConfig
 from genrec.semantic_ids.picture import ids_picture, ids_picture_page
 from genrec.semantic_ids.preparation import Preparation, Whitening
 from genrec.semantic_ids.quantizer import Method, Quantizer
+from genrec.semantic_ids.replacing import refuse_to_lose_items, replacing
 from genrec.semantic_ids.rqvae import CodebookUpdate, RqVae, RqVaeConfig
 from genrec.semantic_ids.run_folder import (
     find_data,
@@ -25,13 +27,7 @@ from genrec.semantic_ids.semantic_ids import (
     TokenizerConfig,
     tokenizer_record,
 )
-from genrec.semantic_ids.store import (
-    Added,
-    SemanticIdStore,
-    journal_of,
-    refuse_to_lose_items,
-    replacing,
-)
+from genrec.semantic_ids.store import Added, SemanticIdStore
 
 __all__ = [
     "COLLABORATIVE",

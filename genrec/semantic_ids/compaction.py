@@ -23,9 +23,10 @@ __all__ = ["TakenOver", "additions_of", "put_back_interrupted"]
 logger = logging.getLogger(__name__)
 
 Codes = npt.NDArray[np.uint16]
+Floats = npt.NDArray[np.float32]
 
 ADDITIONS_KIND = "semantic_id_additions"
-CODES_FILE = "additions.npz"
+ARRAYS_FILE = "additions.npz"
 FACTS_FILE = "additions.json"
 
 
@@ -44,6 +45,9 @@ class TakenOver:
     """uint16 [A, L]."""
     native_codes: Codes
     """uint16 [A, L]: the nearest codes."""
+    content: Floats
+    """float32 [A, D]: what they were encoded from."""
+    titles: list[str | None]
     checksum: str = ""
     """Of the last record of the journal that was taken over last."""
     base: str | None = None
@@ -52,22 +56,25 @@ class TakenOver:
     """Of the artefact; None where there is none."""
 
     @classmethod
-    def read(cls, path: Path, num_levels: int) -> TakenOver:
-        """What stands at `path`, of ids of L codes; nothing where there is no artefact.
+    def read(cls, path: Path, num_levels: int, width: int) -> TakenOver:
+        """What stands at `path`, of ids of L codes and D contents; nothing without an artefact.
 
         Raises:
             ArtifactError: it was altered.
         """
         if not path.exists():
             none = np.empty((0, num_levels), dtype=np.uint16)
-            return cls(item_ids=[], codes=none, native_codes=none)
+            content = np.empty((0, width), dtype=np.float32)
+            return cls(item_ids=[], codes=none, native_codes=none, content=content, titles=[])
         artifact = artifacts.read(path, kind=ADDITIONS_KIND)
-        with np.load(artifact.file(CODES_FILE), allow_pickle=False) as arrays:
+        with np.load(artifact.file(ARRAYS_FILE), allow_pickle=False) as arrays:
             codes, native_codes = arrays["codes"], arrays["native_codes"]
+            content = arrays["content"]
         facts = json.loads(artifact.file(FACTS_FILE).read_text())
         return cls(
             codes=codes,
             native_codes=native_codes,
+            content=content,
             base=artifact.parents["semantic_ids"],
             digest=artifact.digest,
             **facts,
@@ -82,8 +89,17 @@ class TakenOver:
         """Puts them at `path`, in the place of what stands there; no crash loses both."""
         parents = {"semantic_ids": ids}
         with artifacts.writing(path, kind=ADDITIONS_KIND, config={}, parents=parents) as folder:
-            np.savez(folder / CODES_FILE, codes=self.codes, native_codes=self.native_codes)
-            facts = {"item_ids": self.item_ids, "checksum": self.checksum}
+            np.savez(
+                folder / ARRAYS_FILE,
+                codes=self.codes,
+                native_codes=self.native_codes,
+                content=self.content,
+            )
+            facts = {
+                "item_ids": self.item_ids,
+                "titles": self.titles,
+                "checksum": self.checksum,
+            }
             (folder / FACTS_FILE).write_text(json.dumps(facts))
         # The journal is emptied next; it must not be gone from the disk before this is there.
         sync_folder(path)

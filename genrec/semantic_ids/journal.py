@@ -7,24 +7,37 @@ being written lacks its end, and is cut off; nobody was told that it had been sa
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import importlib.util
 import json
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from genrec.errors import ArtifactError, ArtifactMissingError, InputError
 
-__all__ = ["Journal", "JournalStart", "Record", "exclusive", "has_locks", "sync_folder"]
+__all__ = [
+    "Journal",
+    "JournalStart",
+    "Record",
+    "exclusive",
+    "has_locks",
+    "journal_of",
+    "lock_of",
+    "sync_folder",
+]
 
 logger = logging.getLogger(__name__)
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 BEFORE_THE_FIRST = "0" * 64
 
 
@@ -47,6 +60,29 @@ class Record:
     """Its id, L codes."""
     nearest: tuple[int, ...]
     """The L codes it would have if all were free."""
+    content: bytes
+    """What it was encoded from: float32 [D], little-endian."""
+    title: str | None = None
+
+    @classmethod
+    def of(cls, line: Mapping[str, Any]) -> Record:
+        """What a line says."""
+        return cls(
+            item_id=line["item_id"],
+            codes=tuple(line["codes"]),
+            nearest=tuple(line["nearest"]),
+            content=base64.b64decode(line["content"]),
+            title=line["title"],
+        )
+
+    def as_line(self) -> dict[str, Any]:
+        """JSON values."""
+        return {**vars(self), "content": base64.b64encode(self.content).decode("ascii")}
+
+    @property
+    def vector(self) -> npt.NDArray[np.float32]:
+        """float32 [D]: what it was encoded from."""
+        return np.frombuffer(self.content, dtype="<f4")
 
 
 class Journal:
@@ -127,7 +163,7 @@ class Journal:
         """Adds records; when it returns, they are on the disk. Only for who holds the lock."""
         lines, checksum = [], self.checksum
         for seq, record in enumerate(records, self._num_lines):
-            line, checksum = _line_of({"seq": seq, **asdict(record)}, checksum)
+            line, checksum = _line_of({"seq": seq, **record.as_line()}, checksum)
             lines.append(line)
         content = b"".join(lines)
         _write(self.path, content, flags=os.O_APPEND)
@@ -136,12 +172,7 @@ class Journal:
         self.checksum = checksum
 
     def _record(self, line: bytes) -> Record:
-        content = self._verified(line)
-        return Record(
-            item_id=content["item_id"],
-            codes=tuple(content["codes"]),
-            nearest=tuple(content["nearest"]),
-        )
+        return Record.of(self._verified(line))
 
     def _verified(self, line: bytes) -> dict[str, Any]:
         """What the next line says."""
@@ -181,6 +212,17 @@ class Journal:
             f"{self.path}, line {line} was altered after it was written (its checksum differs); "
             + remedy
         )
+
+
+def journal_of(path: Path | str) -> Path:
+    """Where the items stand that were added to the Semantic IDs at `path`."""
+    path = Path(path)
+    return path.with_name(f"{path.name}.journal")
+
+
+def lock_of(path: Path) -> Path:
+    """What stands for the ids at `path` while they are being changed."""
+    return path.with_name(f"{path.name}.journal.lock")
 
 
 def has_locks() -> bool:

@@ -9,10 +9,8 @@ journal; a crash between both leaves a journal that the additions know to have t
 from __future__ import annotations
 
 import os
-import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,11 +21,18 @@ from genrec import artifacts
 from genrec.errors import ArtifactError, InputError
 from genrec.semantic_ids.additions import IdChooser
 from genrec.semantic_ids.compaction import TakenOver, additions_of, put_back_interrupted
-from genrec.semantic_ids.journal import Journal, JournalStart, Record, exclusive, has_locks
+from genrec.semantic_ids.journal import (
+    Journal,
+    JournalStart,
+    Record,
+    exclusive,
+    journal_of,
+    lock_of,
+)
 from genrec.semantic_ids.prefixes import num_distinct
 from genrec.semantic_ids.semantic_ids import SEMANTIC_IDS_KIND, SemanticIds
 
-__all__ = ["Added", "SemanticIdStore", "journal_of", "refuse_to_lose_items", "replacing"]
+__all__ = ["Added", "SemanticIdStore"]
 
 Codes = npt.NDArray[np.uint16]
 Floats = npt.NDArray[np.float32]
@@ -44,56 +49,6 @@ class Added:
     """uint16 [n, L]."""
     is_new: npt.NDArray[np.bool_]
     """bool [n]: False for items that had an id before, which they keep."""
-
-
-def journal_of(path: Path | str) -> Path:
-    """Where the items stand that were added to the Semantic IDs at `path`."""
-    path = Path(path)
-    return path.with_name(f"{path.name}.journal")
-
-
-def lock_of(path: Path) -> Path:
-    """What stands for the ids at `path` while they are being changed."""
-    return path.with_name(f"{path.name}.journal.lock")
-
-
-@contextmanager
-def replacing(path: Path | str, *, discard: bool) -> Iterator[None]:
-    """Inside it, other ids may be put at `path`; what was added to those before goes with them.
-
-    Nobody can add an item meanwhile.
-
-    Args:
-        path: where the ids stand.
-        discard: whether added items may go.
-
-    Raises:
-        InputError: items were added, or it cannot be told, and `discard` is false.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with exclusive(lock_of(path)) if has_locks() else nullcontext():
-        if not discard:
-            refuse_to_lose_items(path)
-        yield
-        journal_of(path).unlink(missing_ok=True)
-        shutil.rmtree(additions_of(path), ignore_errors=True)
-
-
-def refuse_to_lose_items(path: Path | str) -> None:
-    """Raises an InputError where items were added to the ids at `path`, or it cannot be told."""
-    try:
-        lost = _num_added(Path(path))
-    except ArtifactError as error:
-        raise InputError(
-            f"items were added to {path}, and what was added cannot be read: {error}. Give another "
-            "--out, or --force to discard them"
-        ) from error
-    if lost:
-        raise InputError(
-            f"{path} has {lost} item(s) that were added after the fit; other ids have no place "
-            "for them. Give another --out, or --force to discard them"
-        )
 
 
 class SemanticIdStore:
@@ -147,7 +102,28 @@ class SemanticIdStore:
         """The user's ids of the items that were added; N is the item_index of the first."""
         return self._added().item_ids
 
-    def add(self, item_ids: Sequence[str], content: Floats) -> Added:
+    @property
+    def titles(self) -> list[str | None]:
+        """Of the items that were added, where one was given."""
+        return self._added().titles
+
+    @property
+    def content(self) -> Floats:
+        """float32 [added, D]: what the items that were added were encoded from."""
+        return self._added().content
+
+    @property
+    def state(self) -> str:
+        """Names what was added: another text after every change."""
+        journal = "" if self._journal is None else self._journal.checksum
+        return f"{self._taken_over.digest or ''}/{journal}"
+
+    def add(
+        self,
+        item_ids: Sequence[str],
+        content: Floats,
+        titles: Sequence[str | None] | None = None,
+    ) -> Added:
         """Gives new items free ids near the right prefix; when it returns, these are on the disk.
 
         An item that was added before, by whomever, keeps the id that it has, whatever its content.
@@ -155,6 +131,7 @@ class SemanticIdStore:
         Args:
             item_ids: n ids of the user's, all different.
             content: float32 [n, D], all finite: what the encoder of the run makes of each.
+            titles: n names for people; None where there are none.
 
         Raises:
             InputError: vectors or ids that cannot be used, or fewer free ids than items.
@@ -165,7 +142,10 @@ class SemanticIdStore:
             self._take_up_others(locked=True)
             new = [row for row, item_id in enumerate(item_ids) if item_id not in self._index_of]
             if new:
-                self._append([item_ids[row] for row in new], content[new])
+                names = [None] * len(item_ids) if titles is None else titles
+                self._append(
+                    [item_ids[row] for row in new], content[new], [names[row] for row in new]
+                )
         index = np.array([self._index_of[item_id] for item_id in item_ids], dtype=np.int64)
         is_new = np.zeros(len(item_ids), dtype=np.bool_)
         is_new[new] = True
@@ -204,12 +184,14 @@ class SemanticIdStore:
         nearest = self._rows([record.nearest for record in records])
         return TakenOver(
             item_ids=[*before.item_ids, *(record.item_id for record in records)],
+            titles=[*before.titles, *(record.title for record in records)],
+            content=np.concatenate([before.content, *(each.vector[None] for each in records)]),
             codes=np.concatenate([before.codes, codes]),
             native_codes=np.concatenate([before.native_codes, nearest]),
             checksum=before.checksum if self._journal is None else self._journal.checksum,
         )
 
-    def _append(self, item_ids: list[str], content: Floats) -> None:
+    def _append(self, item_ids: list[str], content: Floats, titles: list[str | None]) -> None:
         """Chooses, writes, and takes up; whatever fails on the way, what counts is on the disk."""
         self._stale = True
         try:
@@ -218,10 +200,14 @@ class SemanticIdStore:
             self._stale = False  # nothing was taken
             raise
         records = [
-            Record(item_id=item_id, codes=tuple(codes), nearest=tuple(nearest))
-            for item_id, codes, nearest in zip(
-                item_ids, chosen.codes.tolist(), chosen.nearest.tolist(), strict=True
+            Record(
+                item_id=item_ids[row],
+                codes=tuple(codes),
+                nearest=tuple(chosen.nearest[row].tolist()),
+                content=content[row].astype("<f4").tobytes(),
+                title=titles[row],
             )
+            for row, codes in enumerate(chosen.codes.tolist())
         ]
         journal = self._begin_journal() if self._journal is None else self._journal
         journal.append(records)
@@ -279,7 +265,9 @@ class SemanticIdStore:
     def _read(self, *, mend: bool) -> None:
         self._artifact = artifacts.read(self.path, kind=SEMANTIC_IDS_KIND)
         self._ids = SemanticIds.load(self.path)
-        self._taken_over = TakenOver.read(self._additions_path, len(self._ids.codebook_sizes))
+        self._taken_over = TakenOver.read(
+            self._additions_path, len(self._ids.codebook_sizes), self._ids.content_width
+        )
         self._journal, records = self._read_journal(mend=mend)
         if self._has_changed():
             raise ArtifactError(f"{self.path} is being made anew; open it again when that is done")
@@ -352,20 +340,6 @@ class SemanticIdStore:
     def _rows(self, codes: Sequence[Sequence[int]]) -> Codes:
         """uint16 [n, L], also where n is 0."""
         return np.array(codes, dtype=np.uint16).reshape(len(codes), len(self._ids.codebook_sizes))
-
-
-def _num_added(path: Path) -> int:
-    """Items that were added to the Semantic IDs that stand, or stood, at `path`.
-
-    Raises:
-        ArtifactError: what says so was altered.
-    """
-    taken_over = len(TakenOver.read(additions_of(path), num_levels=0).item_ids)
-    if not journal_of(path).exists():
-        return taken_over
-    journal = Journal.open(journal_of(path))
-    records = journal.read_new() or []
-    return max(taken_over, journal.start.num_added + len(records))
 
 
 def _digest_of(folder: Path) -> str | None:

@@ -114,6 +114,20 @@ def test_the_latest_events_are_kept_in_their_order() -> None:
     assert latest_events(events[:0], 2).shape == (0, 2)
 
 
+def test_who_knows_few_items_is_told_of_no_others() -> None:
+    requests = replace(batch(), allowed=torch.ones(1, 9, dtype=torch.bool))
+    few = requests.within(2)
+    assert few.item_index.tolist() == [[1, NO_ITEM, NO_ITEM], [NO_ITEM] * 3, [0, NO_ITEM, NO_ITEM]]
+    assert few.event_time.tolist() == [
+        [6, UNKNOWN_TIME, UNKNOWN_TIME],
+        [UNKNOWN_TIME] * 3,
+        [9, UNKNOWN_TIME, UNKNOWN_TIME],
+    ]
+    assert few.allowed is not None and few.allowed.shape == (1, 2)
+    assert requests.within(9) is requests
+    assert torch.equal(requests.within(5).item_index, requests.item_index)
+
+
 def test_what_is_no_item_may_be_left_out() -> None:
     requests = replace(batch(), excluded=torch.tensor([[1, 9], [4, 5], [NO_ITEM, 8]]))
     permitted = requests.permitted(4)

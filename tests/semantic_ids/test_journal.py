@@ -6,16 +6,26 @@ import json
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from genrec.errors import ArtifactError, ArtifactMissingError
 from genrec.semantic_ids.journal import Journal, JournalStart, Record, exclusive
 
 START = JournalStart(base="ab" * 32, num_added=2)
+CONTENT = np.array([0.5, -1.25], dtype="<f4").tobytes()
+
+
+def record(
+    item_id: str, codes: tuple[int, ...], nearest: tuple[int, ...], title: str | None = None
+) -> Record:
+    return Record(item_id=item_id, codes=codes, nearest=nearest, content=CONTENT, title=title)
+
+
 RECORDS = [
-    Record(item_id="a", codes=(1, 2, 3), nearest=(1, 2, 4)),
-    Record(item_id='b "quoted"\nJ* ü', codes=(0, 0, 65535), nearest=(0, 0, 65535)),
-    Record(item_id="c", codes=(7, 7, 7), nearest=(7, 7, 7)),
+    record("a", (1, 2, 3), (1, 2, 4)),
+    record('b "quoted"\nJ* ü', (0, 0, 65535), (0, 0, 65535), title="ü\n"),
+    record("c", (7, 7, 7), (7, 7, 7)),
 ]
 
 
@@ -44,8 +54,15 @@ def test_what_was_appended_comes_back_in_order(written: Path) -> None:
 
 def test_lines_can_be_read_by_a_person(written: Path) -> None:
     contents = [json.loads(line.split(" ", 1)[1]) for line in written.read_text().splitlines()]
-    assert contents[0] == {"format": 1, "base": "ab" * 32, "num_added": 2}
-    assert contents[1] == {"seq": 1, "item_id": "a", "codes": [1, 2, 3], "nearest": [1, 2, 4]}
+    assert contents[0] == {"format": 2, "base": "ab" * 32, "num_added": 2}
+    assert contents[1] == {
+        "seq": 1,
+        "item_id": "a",
+        "codes": [1, 2, 3],
+        "nearest": [1, 2, 4],
+        "content": "AAAAPwAAoL8=",
+        "title": None,
+    }
     assert [each.get("seq") for each in contents] == [None, 1, 2, 3]
 
 
@@ -53,11 +70,11 @@ def test_a_reader_sees_what_another_appends_and_goes_on_from_there(written: Path
     reader, writer = Journal.open(written), Journal.open(written)
     reader.read_new()
     writer.read_new()
-    more = Record(item_id="d", codes=(1, 1, 1), nearest=(1, 1, 1))
+    more = record("d", (1, 1, 1), (1, 1, 1))
     writer.append([more])
     assert reader.read_new() == [more]
     assert reader.checksum == writer.checksum
-    last = Record(item_id="e", codes=(1, 1, 2), nearest=(1, 1, 1))
+    last = record("e", (1, 1, 2), (1, 1, 1))
     reader.append([last])
     assert writer.read_new() == [last]
 
@@ -133,10 +150,10 @@ def test_a_reader_notices_that_another_journal_stands_there(written: Path) -> No
 
 def test_a_format_of_the_future_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "ids.journal"
-    monkeypatch.setattr("genrec.semantic_ids.journal.FORMAT_VERSION", 2)
+    monkeypatch.setattr("genrec.semantic_ids.journal.FORMAT_VERSION", 3)
     Journal.begin(path, START)
     monkeypatch.undo()
-    with pytest.raises(ArtifactError, match="has format 2, this genrec reads 1"):
+    with pytest.raises(ArtifactError, match="has format 3, this genrec reads 2"):
         Journal.open(path)
 
 

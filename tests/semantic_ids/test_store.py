@@ -16,9 +16,10 @@ from genrec import artifacts
 from genrec.errors import ArtifactError, ArtifactMissingError, InputError
 from genrec.semantic_ids.additions import IdChooser
 from genrec.semantic_ids.compaction import additions_of
-from genrec.semantic_ids.journal import Journal, JournalStart, exclusive
+from genrec.semantic_ids.journal import Journal, JournalStart, exclusive, journal_of
+from genrec.semantic_ids.replacing import replacing
 from genrec.semantic_ids.semantic_ids import SEMANTIC_IDS_KIND, SemanticIds
-from genrec.semantic_ids.store import SemanticIdStore, journal_of, replacing
+from genrec.semantic_ids.store import SemanticIdStore
 from tests.semantic_ids.stubs import add_together, content_of, stub_ids
 
 NUM_FITTED = 20
@@ -74,6 +75,31 @@ def test_what_was_added_is_there_when_opened_again(path: Path) -> None:
     ids = SemanticIds.load(path)
     at_once = IdChooser(ids, ids.codes).choose(CONTENT)
     np.testing.assert_array_equal(again.codes[NUM_FITTED:], at_once.codes)
+
+
+def test_contents_and_titles_are_kept_over_openings_and_compactions(path: Path) -> None:
+    store = SemanticIdStore.open(path)
+    store.add(NAMES[:2], CONTENT[:2], ["first", None])
+    assert store.compact() == 2
+    store.add(NAMES[2:], CONTENT[2:])
+    for each in (store, SemanticIdStore.open(path)):
+        assert each.titles == ["first", None, None, None, None]
+        assert each.content.dtype == np.float32
+        np.testing.assert_array_equal(each.content, CONTENT)
+
+
+def test_the_state_names_what_was_added(path: Path) -> None:
+    store = SemanticIdStore.open(path)
+    states = {store.state}
+    for change in (
+        lambda: store.add(NAMES[:2], CONTENT[:2]),
+        store.compact,
+        lambda: store.add(NAMES[2:], CONTENT[2:]),
+    ):
+        change()
+        assert store.state == SemanticIdStore.open(path).state
+        states.add(store.state)
+    assert len(states) == 4
 
 
 def test_an_item_that_was_added_keeps_its_id_and_gets_no_second_one(path: Path) -> None:
