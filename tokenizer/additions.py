@@ -68,7 +68,9 @@ def add(
         item_ids, content = given_content(vectors)
         titles = None
     elif items is not None and vectors is None:
-        table = like_the_catalogue(read_table(items, text_columns=("item_id",)), items, catalogue)
+        table = like_the_catalogue(
+            read_table(items, text_columns=("item_id", "title")), items, catalogue
+        )
         item_ids = table.item_ids
         model, max_tokens = encoder_of(artifact, embeddings or ids.parent / "embeddings")
         encoded = embed_texts(table.texts(), model, cache_dir=cache, max_tokens=max_tokens)
@@ -117,7 +119,7 @@ def given_content(path: Path) -> tuple[list[str], Floats]:
     if path.suffix != ".parquet":
         raise InputError(f"--vectors takes a .parquet file with item_id and vector, got {path}")
     table = read_table(path)
-    item_ids = _item_ids(table, path)
+    item_ids = _item_ids(table, path).to_list()
     return item_ids, read_vectors(path, item_ids).vectors
 
 
@@ -127,7 +129,9 @@ def like_the_catalogue(table: pl.DataFrame, path: Path, catalogue: Catalogue | N
     Raises:
         InputError: the items have nothing that the run's items are described by.
     """
-    _item_ids(table, path)
+    table = table.with_columns(_item_ids(table, path).alias("item_id"))
+    if "title" in table.columns:
+        table = table.with_columns(pl.col("title").cast(pl.String))
     if catalogue is None:
         return Catalogue(table)
     columns = [name for name in catalogue.table.columns if name in table.columns]
@@ -216,7 +220,7 @@ def neighbour(
     return catalogue.titles([nearest])[0] or catalogue.ids([nearest])[0]
 
 
-def _item_ids(table: pl.DataFrame, path: Path) -> list[str]:
+def _item_ids(table: pl.DataFrame, path: Path) -> pl.Series:
     if "item_id" not in table.columns:
         raise InputError(f"{path} needs a column item_id, it has {table.columns}")
     item_ids = read_ids(table, "item_id")
@@ -225,4 +229,4 @@ def _item_ids(table: pl.DataFrame, path: Path) -> list[str]:
             f"{path} has {item_ids.null_count()} row(s) without item_id, of {table.height}; give "
             "each item its id"
         )
-    return item_ids.to_list()
+    return item_ids

@@ -1,5 +1,6 @@
 """Sources, filter, ranker, deadline: how many ways of recommending become one answer in time."""
 
+from genrec.funnel.added_items import find_added_items, grown_catalogue, with_added_items
 from genrec.funnel.candidates import Candidates, merge_candidates
 from genrec.funnel.deadline import DeadlineConfig, DeadlineFunnel, InterruptibleSource
 from genrec.funnel.last_resort import LastResort
@@ -45,10 +46,13 @@ __all__ = [
     "Scorer",
     "StageTimes",
     "Verdict",
+    "find_added_items",
+    "grown_catalogue",
     "has_refit",
     "load_sources",
     "make_funnel",
     "merge_candidates",
     "recommend_file",
     "trained_split",
+    "with_added_items",
 ]

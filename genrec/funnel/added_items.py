@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from genrec import artifacts
+from genrec.artifacts import Artifact
+from genrec.embeddings import EMBEDDINGS_KIND
 from genrec.errors import InputError
 from genrec.interactions import Catalogue, InteractionDataset
 from genrec.semantic_ids import SEMANTIC_IDS_KIND, SemanticIdStore, additions_of, journal_of
@@ -21,6 +23,10 @@ __all__ = ["find_added_items", "grown_catalogue", "with_added_items"]
 
 log = logging.getLogger(__name__)
 
+MANY = 1000
+"""Items from which on a catalogue that has grown is compacted before it answers."""
+REMEDY = "make the ids from the run's embeddings (genrec tokenize --embeddings), then add again"
+
 
 def find_added_items(run: Path | str) -> SemanticIdStore | None:
     """The Semantic IDs of a run if items were added to them that its generator can score.
@@ -29,6 +35,7 @@ def find_added_items(run: Path | str) -> SemanticIdStore | None:
 
     Raises:
         ArtifactError: what was added was altered, or belongs to other ids.
+        InputError: it was encoded otherwise than what the generator reads.
     """
     path = Path(run) / "semantic_ids"
     if not path.is_dir() or not (journal_of(path).exists() or additions_of(path).exists()):
@@ -36,7 +43,8 @@ def find_added_items(run: Path | str) -> SemanticIdStore | None:
     store = SemanticIdStore.open(path)
     if not store.item_ids:
         return None
-    if artifacts.read(path, kind=SEMANTIC_IDS_KIND).config.get("inputs") == "collaborative":
+    ids = artifacts.read(path, kind=SEMANTIC_IDS_KIND)
+    if ids.config.get("inputs") == "collaborative":
         log.warning(
             "%d item(s) were added to %s by how they are used, not by what they are: no model of "
             "this run can score them",
@@ -44,6 +52,7 @@ def find_added_items(run: Path | str) -> SemanticIdStore | None:
             path,
         )
         return None
+    _require_one_encoder(ids, Path(run) / "embeddings")
     return store
 
 
@@ -74,11 +83,29 @@ def grown_catalogue(model: GenerativeRecommender, added: SemanticIdStore) -> Liv
     from genrec.generator import LiveCatalogue
 
     content, width = added.content, model.config.content_width
-    if content.shape[1] != width:
+    if len(content) and content.shape[1] != width:
         raise InputError(
             f"the items that were added to {added.path} have contents of width "
-            f"{content.shape[1]}, the generator reads {width}; add them by their texts (--items)"
+            f"{content.shape[1]}, the generator reads {width}; {REMEDY}"
         )
     live = LiveCatalogue(model, room=len(content))
-    live.add(added.codes[-len(content) :], content)
+    live.add(added.codes[len(added.ids.codes) :], content.reshape(-1, width))
+    if len(content) > MANY:
+        live.compact()
     return live
+
+
+def _require_one_encoder(ids: Artifact, embeddings: Path) -> None:
+    """Raises an InputError where items are added to ids by another encoder than the run's."""
+    if not embeddings.is_dir():
+        return
+    found = artifacts.read(embeddings, kind=EMBEDDINGS_KIND)
+    if "embeddings" in ids.parents:
+        is_same = ids.parents["embeddings"] == found.digest
+    else:
+        is_same = ids.config.get("encoder") in (None, found.config.get("model_digest"))
+    if not is_same:
+        raise InputError(
+            f"items were added to {ids.path}, whose contents are others than {embeddings}, which "
+            f"the generator reads; {REMEDY}"
+        )

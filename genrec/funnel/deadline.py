@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 import logging
 import math
-import statistics
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
@@ -252,7 +251,7 @@ class DeadlineFunnel:
                 found = self._ask(source, task, deadline)
         except DeadlineExceededError:
             interrupted = True
-            self._interrupted(source, deadline)
+            self._interrupted(source, None if deadline is None else max(deadline, start))
         except Exception:
             self._failed(source, "while answering")
             return None
@@ -276,24 +275,26 @@ class DeadlineFunnel:
             return self._last_resort.recommend(task.requests, task.k)
 
     def _step_of(self, source: Source, size: RequestSize) -> float:
-        """Seconds that usually pass between a deadline and the source's noticing it.
+        """Seconds that may pass between a deadline and the source's noticing it.
 
-        The median of what was seen and of what is assumed: one pause of the machine is no step.
+        Of what was seen and what is assumed, all but the longest tenth, at least one: a pause of
+        the machine is no step.
         """
         assumed = self._config.step_share * (self.predictor.predict(source.name, size) or 0.0)
         with self._lock:
-            seen = list(self._overruns.get(source.name, ()))
-        step: float = statistics.median_low([assumed, *seen])
-        return step
+            steps: list[float] = sorted([assumed, *self._overruns.get(source.name, ())])
+        num_pauses = max(1, len(steps) // 10) if len(steps) > 1 else 0
+        return steps[-1 - num_pauses]
 
-    def _interrupted(self, source: Source, deadline: float | None) -> None:
+    def _interrupted(self, source: Source, since: float | None) -> None:
+        """Remembers how long it took a source to notice what it could have noticed since then."""
         self._count(f"interrupted:{source.name}")
-        if deadline is None:
+        if since is None:
             log.warning("%s stopped for a deadline although none was set", source.name)
             return
         with self._lock:
             overruns = self._overruns.setdefault(source.name, deque(maxlen=32))
-            overruns.append(max(self._clock() - deadline, 0.0))
+            overruns.append(max(self._clock() - since, 0.0))
 
     def _failed(self, source: Source, when: str) -> None:
         self._count(f"error:{source.name}")

@@ -66,7 +66,14 @@ class TakenOver:
             none = np.empty((0, num_levels), dtype=np.uint16)
             content = np.empty((0, width), dtype=np.float32)
             return cls(item_ids=[], codes=none, native_codes=none, content=content, titles=[])
-        artifact = artifacts.read(path, kind=ADDITIONS_KIND)
+        try:
+            artifact = artifacts.read(path, kind=ADDITIONS_KIND)
+        except ArtifactError as error:
+            raise ArtifactError(
+                f"the items that were added to {path.stem} cannot be read ({error}): restore "
+                f"{path} from a copy, or move it away and add its items again: they may get other "
+                "ids"
+            ) from error
         with np.load(artifact.file(ARRAYS_FILE), allow_pickle=False) as arrays:
             codes, native_codes = arrays["codes"], arrays["native_codes"]
             content = arrays["content"]
@@ -106,17 +113,29 @@ class TakenOver:
         sync_folder(path.parent)
 
 
-def put_back_interrupted(path: Path) -> None:
+def refuse_earlier_format(ids: Path) -> None:
+    """Raises an ArtifactError where a compaction of before put items into the ids themselves."""
+    if (ids / FACTS_FILE).exists():
+        raise ArtifactError(
+            f"{ids} holds items that an earlier genrec added to it; make the ids anew from data "
+            "that has all items, or add these again to ids without them: they may get other ids"
+        )
+
+
+def put_back_interrupted(path: Path, base: str | None) -> None:
     """Puts the artefact back that an interrupted compaction had moved out of its own way.
 
-    Only for who holds the lock of the ids: nobody else is compacting them then.
+    One whose items were added to other ids than `base`, their digest, stays away. Only for who
+    holds the lock of the ids: nobody else is compacting them then.
     """
     if path.exists():
         return
     for old in path.parent.glob(f".{path.name}.*.old"):
         try:
-            artifacts.read(old, kind=ADDITIONS_KIND)
+            found = artifacts.read(old, kind=ADDITIONS_KIND)
         except ArtifactError:  # an earlier one, half removed
+            continue
+        if found.parents["semantic_ids"] != base:
             continue
         logger.warning("%s had been moved away by a run that was interrupted; put back", path)
         old.rename(path)

@@ -99,7 +99,8 @@ class Journal:
         if start.get("format") != FORMAT_VERSION:
             raise ArtifactError(
                 f"{path} has format {start.get('format')}, this genrec reads {FORMAT_VERSION}; "
-                "use the genrec that wrote it, and compact it there"
+                "use the genrec that wrote it, or move it away and add its items again: they may "
+                "get other ids"
             )
         self.start = JournalStart(base=start["base"], num_added=start["num_added"])
 

@@ -32,9 +32,27 @@ def replacing(path: Path | str, *, discard: bool) -> Iterator[None]:
     with exclusive(lock_of(path)) if has_locks() else nullcontext():
         if not discard:
             refuse_to_lose_items(path)
-        yield
-        journal_of(path).unlink(missing_ok=True)
-        shutil.rmtree(additions_of(path), ignore_errors=True)
+        added = (journal_of(path), additions_of(path))
+        aside = {each: each.with_name(f".{each.name}.discarded") for each in added if each.exists()}
+        for place, away in aside.items():
+            _remove(away)
+            place.rename(away)
+        try:
+            yield
+        except BaseException:
+            for place, away in aside.items():
+                away.rename(place)
+            raise
+        for away in aside.values():
+            _remove(away)
+
+
+def _remove(path: Path) -> None:
+    """A file or a folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def refuse_to_lose_items(path: Path | str) -> None:

@@ -8,6 +8,8 @@ journal; a crash between both leaves a journal that the additions know to have t
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -20,7 +22,12 @@ import numpy.typing as npt
 from genrec import artifacts
 from genrec.errors import ArtifactError, InputError
 from genrec.semantic_ids.additions import IdChooser
-from genrec.semantic_ids.compaction import TakenOver, additions_of, put_back_interrupted
+from genrec.semantic_ids.compaction import (
+    TakenOver,
+    additions_of,
+    put_back_interrupted,
+    refuse_earlier_format,
+)
 from genrec.semantic_ids.journal import (
     Journal,
     JournalStart,
@@ -67,6 +74,8 @@ class SemanticIdStore:
         self._lock_path = lock_of(self.path)
         self._catalogue = catalogue
         self._journal: Journal | None = None
+        self._joined: TakenOver | None = None
+        """What `_added` gives, until another item comes."""
         self._stale = True
 
     @classmethod
@@ -114,9 +123,12 @@ class SemanticIdStore:
 
     @property
     def state(self) -> str:
-        """Names what was added: another text after every change."""
-        journal = "" if self._journal is None else self._journal.checksum
-        return f"{self._taken_over.digest or ''}/{journal}"
+        """Names what was added, wherever it stands: another text after every item."""
+        added = self._added()
+        named = hashlib.sha256(json.dumps([added.item_ids, added.titles]).encode())
+        named.update(added.codes.tobytes())
+        named.update(added.content.tobytes())
+        return named.hexdigest()
 
     def add(
         self,
@@ -137,14 +149,14 @@ class SemanticIdStore:
             InputError: vectors or ids that cannot be used, or fewer free ids than items.
             ArtifactError: something was altered, or the journal belongs to other ids.
         """
-        _require_items(item_ids, content)
+        titles = [None] * len(item_ids) if titles is None else list(titles)
+        _require_items(item_ids, content, titles)
         with exclusive(self._lock_path):
             self._take_up_others(locked=True)
             new = [row for row, item_id in enumerate(item_ids) if item_id not in self._index_of]
             if new:
-                names = [None] * len(item_ids) if titles is None else titles
                 self._append(
-                    [item_ids[row] for row in new], content[new], [names[row] for row in new]
+                    [item_ids[row] for row in new], content[new], [titles[row] for row in new]
                 )
         index = np.array([self._index_of[item_id] for item_id in item_ids], dtype=np.int64)
         is_new = np.zeros(len(item_ids), dtype=np.bool_)
@@ -179,6 +191,11 @@ class SemanticIdStore:
 
     def _added(self) -> TakenOver:
         """All items that were added, as the next compaction will write them."""
+        if self._joined is None:
+            self._joined = self._join()
+        return self._joined
+
+    def _join(self) -> TakenOver:
         before, records = self._taken_over, self._records
         codes = self._rows([record.codes for record in records])
         nearest = self._rows([record.nearest for record in records])
@@ -238,6 +255,7 @@ class SemanticIdStore:
         return found != (self._artifact.digest, self._taken_over.digest)
 
     def _take_up(self, records: Sequence[Record]) -> None:
+        self._joined = None
         for record in records:
             self._index_of[record.item_id] = self._num_compacted + len(self._records)
             self._records.append(record)
@@ -259,12 +277,13 @@ class SemanticIdStore:
         self._stale = False
 
     def _read_locked(self) -> None:
-        put_back_interrupted(self._additions_path)
+        put_back_interrupted(self._additions_path, _digest_of(self.path))
         self._read(mend=True)
 
     def _read(self, *, mend: bool) -> None:
         self._artifact = artifacts.read(self.path, kind=SEMANTIC_IDS_KIND)
         self._ids = SemanticIds.load(self.path)
+        refuse_earlier_format(self.path)
         self._taken_over = TakenOver.read(
             self._additions_path, len(self._ids.codebook_sizes), self._ids.content_width
         )
@@ -348,11 +367,16 @@ def _digest_of(folder: Path) -> str | None:
     return artifacts.sha256(manifest) if manifest.is_file() else None
 
 
-def _require_items(item_ids: Sequence[str], content: Floats) -> None:
+def _require_items(item_ids: Sequence[str], content: Floats, titles: Sequence[str | None]) -> None:
     if content.dtype != np.float32 or content.ndim != 2 or len(content) != len(item_ids):
         raise InputError(
             f"content must be float32 [n, D] with a row for each of the {len(item_ids)} item ids, "
             f"got {content.dtype} {list(content.shape)}"
+        )
+    if len(titles) != len(item_ids) or not all(t is None or isinstance(t, str) for t in titles):
+        raise InputError(
+            f"titles must be a text or None for each of the {len(item_ids)} item ids, got "
+            f"{len(titles)}: {list(titles[:5])}"
         )
     if not all(item_ids):
         rows = [row for row, item_id in enumerate(item_ids) if not item_id]

@@ -13,7 +13,14 @@ import pytest
 from genrec.__main__ import main
 from genrec.embeddings import ItemEmbeddings
 from genrec.errors import ArtifactError, InputError
-from genrec.funnel import METHODS, Recommender, recommend_file
+from genrec.funnel import (
+    METHODS,
+    Recommender,
+    find_added_items,
+    grown_catalogue,
+    recommend_file,
+)
+from genrec.generator import load_generator
 from genrec.semantic_ids import SemanticIdStore, journal_of
 
 HISTORY = ["i10", "i11", "i12"]
@@ -105,6 +112,29 @@ def test_the_command_serves_what_a_command_has_added(
     main(["recommend", "--run", str(run), "--history", ",".join(HISTORY), "--json"])
     items = json.loads(capsys.readouterr().out)["items"]
     assert "new" in [item["item_id"] for item in items]
+
+
+def test_contents_of_another_encoder_are_refused(run: Path) -> None:
+    add(run, "new")
+    vectors = ItemEmbeddings.load(run / "embeddings").vectors
+    ItemEmbeddings(vectors=vectors[:, ::-1].copy(), model="another").save(run / "embeddings")
+    with pytest.raises(InputError, match=r"whose contents are others than .*embeddings"):
+        find_added_items(run)
+
+
+def test_nothing_added_is_nothing_to_serve(run: Path) -> None:
+    assert find_added_items(run) is None
+    store = SemanticIdStore.open(run / "semantic_ids")
+    model = load_generator(run / "generator")
+    assert grown_catalogue(model, store).tables.num_items == model.config.num_items
+
+
+def test_many_items_are_served_as_few_are(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(run, *(f"new {item}" for item in range(5)))
+    found = loaded(run).recommend(HISTORY, k=20)
+    monkeypatch.setattr("genrec.funnel.added_items.MANY", 3)
+    compacted = loaded(run).recommend(HISTORY, k=20)
+    assert [item.item_id for item in found] == [item.item_id for item in compacted]
 
 
 def test_what_cannot_be_served_is_refused(run: Path) -> None:

@@ -131,6 +131,22 @@ def test_one_pause_does_not_shut_the_primary_out(parts: Funnel, one_request: Req
     assert set(served) == {"generative"}
 
 
+def test_few_answers_are_late_wherever_in_a_step_the_deadline_falls(
+    parts: Funnel, one_request: RequestBatch
+) -> None:
+    funnel = parts.warm(one_request)
+    num_late = num_stopped = 0
+    for call in range(2000):
+        # Steps of 4 ms; in every fortieth call of 12 to 20.
+        parts.primary.takes_ms = 20.0 if call % 40 else 60.0 + 0.7 * call % 40
+        before = funnel.counts.get("interrupted:generative", 0)
+        answer = funnel.answer(one_request, K, budget_ms=50)
+        num_stopped += funnel.counts.get("interrupted:generative", 0) - before
+        num_late += answer.total_ms > 50
+    assert num_stopped >= 10
+    assert num_late <= 0.2 * num_stopped
+
+
 def test_a_primary_that_recovers_is_admitted_again(
     parts: Funnel, one_request: RequestBatch
 ) -> None:

@@ -199,6 +199,17 @@ def test_an_encoder_that_is_not_the_runs_is_refused(
     assert "its files differ" in refused(run, ["--items", str(run / "new.csv")], capsys)
 
 
+def test_ids_and_titles_that_look_like_numbers_are_text(run: Path) -> None:
+    (run / "new.csv").write_text("item_id,title\n101,1917\n102,007\n")
+    add(run, "--items", str(run / "new.csv"))
+    floats = pl.DataFrame({"item_id": [101.0, 103.0], "title": [1917, 3]})
+    floats.write_parquet(run / "new.parquet")
+    add(run, "--items", str(run / "new.parquet"))
+    store = SemanticIdStore.open(run / "semantic_ids")
+    assert store.item_ids == ["101", "102", "103"]
+    assert store.titles == ["1917", "007", "3"]
+
+
 def test_texts_cannot_be_added_to_ids_that_describe_how_items_are_used(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

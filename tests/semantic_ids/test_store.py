@@ -88,18 +88,43 @@ def test_contents_and_titles_are_kept_over_openings_and_compactions(path: Path) 
         np.testing.assert_array_equal(each.content, CONTENT)
 
 
-def test_the_state_names_what_was_added(path: Path) -> None:
+def test_the_state_names_what_was_added_wherever_it_stands(path: Path) -> None:
     store = SemanticIdStore.open(path)
-    states = {store.state}
-    for change in (
-        lambda: store.add(NAMES[:2], CONTENT[:2]),
-        store.compact,
-        lambda: store.add(NAMES[2:], CONTENT[2:]),
-    ):
-        change()
-        assert store.state == SemanticIdStore.open(path).state
-        states.add(store.state)
-    assert len(states) == 4
+    states = [store.state]
+    for rows in (slice(2), slice(2, 5)):
+        store.add(NAMES[rows], CONTENT[rows])
+        states.append(store.state)
+        store.compact()
+        assert store.state == SemanticIdStore.open(path).state == states[-1]
+    assert len(set(states)) == 3
+
+
+@pytest.mark.parametrize("titles", [["a"], [float("nan"), "b"], [17, "b"]])
+def test_titles_that_are_none_are_refused(path: Path, titles: list[str | None]) -> None:
+    with pytest.raises(InputError, match="titles must be a text or None for each of the 2"):
+        SemanticIdStore.open(path).add(NAMES[:2], CONTENT[:2], titles)
+    assert not journal_of(path).exists()
+
+
+def test_damaged_additions_name_a_way_that_loses_nothing(grown: Path) -> None:
+    SemanticIdStore.open(grown).compact()
+    [arrays] = additions_of(grown).glob("*.npz")
+    arrays.write_bytes(arrays.read_bytes()[:-1] + b"?")
+    with pytest.raises(ArtifactError, match=r"restore .*ids.additions from a copy, or move"):
+        SemanticIdStore.open(grown)
+
+
+def test_what_an_earlier_genrec_compacted_is_not_overlooked(path: Path) -> None:
+    artifact = artifacts.read(path, kind=SEMANTIC_IDS_KIND)
+    files = {file.name: file.read_bytes() for file in path.iterdir() if file.suffix != ".json"}
+    facts = (path / "facts.json").read_bytes()
+    with artifacts.writing(
+        path, kind=SEMANTIC_IDS_KIND, config=artifact.config, seed=artifact.seed
+    ) as folder:
+        for name, content in {**files, "facts.json": facts, "additions.json": b"{}"}.items():
+            (folder / name).write_bytes(content)
+    with pytest.raises(ArtifactError, match="holds items that an earlier genrec added"):
+        SemanticIdStore.open(path)
 
 
 def test_an_item_that_was_added_keeps_its_id_and_gets_no_second_one(path: Path) -> None:
@@ -410,6 +435,27 @@ def test_ids_may_be_put_where_nothing_is(tmp_path: Path) -> None:
     with replacing(place, discard=False):
         stub_ids(NUM_FITTED, num_codes=6).save(place)
     assert SemanticIdStore.open(place).item_ids == []
+
+
+def test_a_replacement_that_fails_leaves_what_was_added(grown: Path) -> None:
+    SemanticIdStore.open(grown).compact()
+    SemanticIdStore.open(grown).add(["f"], CONTENT[:1])
+    before = state(grown)
+    with pytest.raises(OSError, match="no space"), replacing(grown, discard=True):
+        raise OSError("no space")
+    assert state(grown) == before
+
+
+def test_a_compaction_that_was_interrupted_before_a_replacement_comes_not_back(grown: Path) -> None:
+    store = SemanticIdStore.open(grown)
+    store.compact()
+    additions_of(grown).rename(grown.parent / f".{additions_of(grown).name}.123.old")
+    with replacing(grown, discard=True):
+        stub_ids(NUM_FITTED, num_codes=6, seed=3).save(grown)
+    store = SemanticIdStore.open(grown)
+    store.add(["g"], CONTENT[:1])
+    assert store.compact() == 1
+    assert state(grown)[0] == ["g"]
 
 
 def test_what_cannot_be_read_is_not_discarded(grown: Path) -> None:
