@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -68,22 +70,60 @@ def _fixed(requests: RequestBatch) -> dict[str, torch.Tensor]:
     return {"fixed": torch.tensor([[40, 1, 2], [1, 2, 7]])[is_second]}
 
 
+IDENTITY = {
+    "dataset": "d",
+    "split": "leave-last-out",
+    "method": "m",
+    "seed": 0,
+    "part": "test",
+    "history": 50,
+    "seen_masked": True,
+}
+
+
+def add_row(rows: Rows, seed: int, recall: float) -> None:
+    rows.add({**IDENTITY, "seed": seed, "recall@10": recall}, np.array([1], dtype=np.uint8))
+
+
 def test_a_row_that_is_measured_again_takes_the_place_of_the_first(tmp_path: Path) -> None:
-    identity = {
-        "dataset": "d",
-        "split": "leave-last-out",
-        "method": "m",
-        "seed": 0,
-        "part": "test",
-        "history": 50,
-        "seen_masked": True,
-    }
     rows = Rows(tmp_path / "rows.json")
     for recall in (0.1, 0.2):
-        rows.add({**identity, "recall@10": recall}, np.array([1], dtype=np.uint8))
+        add_row(rows, 0, recall)
     again = Rows(tmp_path / "rows.json")
     assert [row["recall@10"] for row in again.rows] == [0.2]
     assert [ranks.tolist() for ranks in again.ranks.values()] == [[1]]
+
+
+def test_programs_that_end_together_keep_each_others_rows(tmp_path: Path) -> None:
+    writers = [
+        threading.Thread(target=add_row, args=(Rows(tmp_path / "rows.json"), seed, 0.1))
+        for seed in range(8)
+    ]
+    for each in writers:
+        each.start()
+    for each in writers:
+        each.join()
+    rows = Rows(tmp_path / "rows.json")
+    assert [row["seed"] for row in rows.rows] == list(range(8))
+    assert len(rows.ranks) == 8
+
+
+def test_a_writer_that_dies_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(stream: BinaryIO, **_: object) -> None:
+        stream.write(b"half a f")
+        raise KeyboardInterrupt
+
+    rows = Rows(tmp_path / "rows.json")
+    add_row(rows, 0, 0.1)
+    monkeypatch.setattr("benchmarks.results.np.savez_compressed", dies)
+    with pytest.raises(KeyboardInterrupt):
+        add_row(rows, 1, 0.2)
+    monkeypatch.undo()
+    again = Rows(tmp_path / "rows.json")
+    assert [row["seed"] for row in again.rows] == [0]
+    assert len(again.ranks) == 1
 
 
 @pytest.mark.parametrize(

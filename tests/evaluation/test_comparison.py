@@ -235,6 +235,12 @@ def test_a_configuration_without_sense_is_refused(option: str) -> None:
         CompareConfig(**{option: 0})
 
 
+@pytest.mark.parametrize("budget_ms", [-1.0, float("nan"), float("inf")])
+def test_a_budget_that_is_no_time_is_refused_before_anything_is_measured(budget_ms: float) -> None:
+    with pytest.raises(InputError, match="above 0 and finite"):
+        CompareConfig(budget_ms=budget_ms)
+
+
 def test_the_report_is_saved_and_read_back_the_same(report: dict[str, Any], tmp_path: Path) -> None:
     config = {"budget_ms": 50.0}
     save_report(tmp_path / "report", report, config=config, seed=0, parents={})
