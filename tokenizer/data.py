@@ -26,6 +26,7 @@ from genrec.interactions import (
     ImportSummary,
     InteractionDataset,
     Repeats,
+    TableFormat,
     TimeUnit,
     check_log,
     describe,
@@ -261,9 +262,8 @@ def read_tables(
     item_mapping: CatalogueMapping,
 ) -> tuple[pl.DataFrame, pl.DataFrame | None]:
     """The log, and the items where there is a table of them."""
-    if separator == "\\t":
-        separator = "\t"  # a shell hands the two characters over
-    log = read_table(file, text_columns=mapping.text_columns, separator=separator)
+    table_format = TableFormat(separator=separator)
+    log = read_table(file, text_columns=mapping.text_columns, table_format=table_format)
     if items is None:
         return log, None
     as_text = (item_mapping.item_id, item_mapping.title or "title")

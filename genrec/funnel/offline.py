@@ -17,7 +17,8 @@ from genrec.console import progress
 from genrec.errors import DataError, InputError
 from genrec.funnel.questions import Question
 from genrec.funnel.recommender import RecommendedItem, Recommender
-from genrec.interactions.readers import ColumnMapping, read_table
+from genrec.interactions.readers import ColumnMapping
+from genrec.interactions.reading import read_table
 from genrec.interactions.validation import check_log
 
 __all__ = ["FileReport", "recommend_file"]

@@ -13,7 +13,14 @@ from genrec.interactions.movielens import (
     movielens_fingerprint,
 )
 from genrec.interactions.picture import picture_html
-from genrec.interactions.readers import CatalogueMapping, ColumnMapping, read_table
+from genrec.interactions.readers import CatalogueMapping, ColumnMapping
+from genrec.interactions.reading import (
+    TableFormat,
+    TableReading,
+    read_table,
+    read_table_counted,
+    select_paths,
+)
 from genrec.interactions.requests import (
     NO_ITEM,
     Recommendations,
@@ -51,6 +58,8 @@ __all__ = [
     "RequestBatch",
     "Source",
     "Split",
+    "TableFormat",
+    "TableReading",
     "TimeUnit",
     "answer_in_parts",
     "check_log",
@@ -65,6 +74,8 @@ __all__ = [
     "picture_html",
     "read_ids",
     "read_table",
+    "read_table_counted",
+    "select_paths",
     "select_top_k",
     "split_histories",
     "transitions",

@@ -19,6 +19,7 @@ class ProblemKind(StrEnum):
     """Every defect that is looked for, by the name that `--drop` takes."""
 
     EMPTY = "empty"
+    UNREADABLE_ROW = "unreadable-row"
     MISSING_COLUMN = "missing-column"
     NULL_USER = "null-user"
     NULL_ITEM = "null-item"
