@@ -46,8 +46,11 @@ def read_excel(path: Path) -> pl.DataFrame:
         ) from error
 
     def read() -> pl.DataFrame:
-        workbook = fastexcel.read_excel(path)
-        sheets = [workbook.load_sheet(name).to_polars() for name in workbook.sheet_names]
+        try:
+            workbook = fastexcel.read_excel(path)
+            sheets = [workbook.load_sheet(name).to_polars() for name in workbook.sheet_names]
+        except fastexcel.FastExcelError as error:
+            raise ValueError(str(error)) from error
         filled = [
             (name, sheet)
             for name, sheet in zip(workbook.sheet_names, sheets, strict=True)
@@ -59,20 +62,19 @@ def read_excel(path: Path) -> pl.DataFrame:
             )
         return filled[0][1] if filled else pl.DataFrame()
 
-    return _read(path, "Excel", read, (fastexcel.FastExcelError,))
+    return _read(path, "Excel", read)
 
 
 def _read(
     path: Path,
     kind: str,
     read: Callable[[], pl.DataFrame],
-    errors: tuple[type[Exception], ...] = (),
 ) -> pl.DataFrame:
     try:
         return read()
     except MemoryError as error:
         raise InputError(f"{path} is larger than the memory; divide it into files") from error
-    except (pl.exceptions.PolarsError, OSError, ValueError, *errors) as error:
+    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         said = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
