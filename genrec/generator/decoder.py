@@ -23,18 +23,15 @@ class DecoderWeights:
 
     Args:
         model: in eval mode.
-        linear: what the linear maps become.
     """
 
     @torch.no_grad()
-    def __init__(
-        self, model: GenerativeRecommender, linear: type[PackedLinear] = PackedLinear
-    ) -> None:
+    def __init__(self, model: GenerativeRecommender) -> None:
         self.model = model
-        self.blocks = [FrozenBlock(block, linear=linear) for block in model.decoder_blocks]
+        self.blocks = [FrozenBlock(block) for block in model.decoder_blocks]
         self.levels = model.levels.weight.clone()
         """float [L, D]: what the decoder reads of a level itself."""
-        self.prefix = linear.of(model.prefix)
+        self.prefix = PackedLinear.of(model.prefix)
         self._norm = FrozenNorm(model.decoder_norm)
         self._scale = model.log_scales[1].exp()
 

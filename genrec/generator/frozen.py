@@ -37,25 +37,22 @@ class FrozenBlock:
     Args:
         block: in the state that is to answer.
         few_rows: whether it is mostly asked for one row, which packed weights would slow down.
-        linear: what the linear maps become.
     """
 
-    def __init__(
-        self, block: Block, *, few_rows: bool = False, linear: type[PackedLinear] = PackedLinear
-    ) -> None:
+    def __init__(self, block: Block, *, few_rows: bool = False) -> None:
         attention = block.self_attention
         pack = not few_rows
         self.num_heads = attention.num_heads
         self.self_norm = FrozenNorm(block.self_norm)
-        self.self_input = linear.of(attention.query, attention.key_value, pack=pack)
+        self.self_input = PackedLinear.of(attention.query, attention.key_value, pack=pack)
         """[D] to [3 * D]: the queries, the keys and the values."""
-        self.self_output = linear.of(attention.output, pack=pack)
+        self.self_output = PackedLinear.of(attention.output, pack=pack)
         self.cross: _Cross | None = None
         if block.crosses:
-            self.cross = _Cross(block.cross_norm, block.cross_attention, linear)
+            self.cross = _Cross(block.cross_norm, block.cross_attention)
         self._feed_norm = FrozenNorm(block.feed_norm)
-        self._widen = linear.of(block.widen, pack=pack)
-        self._narrow = linear.of(block.narrow, pack=pack)
+        self._widen = PackedLinear.of(block.widen, pack=pack)
+        self._narrow = PackedLinear.of(block.narrow, pack=pack)
 
     def feed_forward(self, hidden: Tensor) -> Tensor:
         """float, as `hidden` [R, D]: it and the position-wise network of it, added up."""
@@ -65,14 +62,12 @@ class FrozenBlock:
 class _Cross:
     """The cross-attention of a block."""
 
-    def __init__(
-        self, norm: nn.LayerNorm, attention: Attention, linear: type[PackedLinear]
-    ) -> None:
+    def __init__(self, norm: nn.LayerNorm, attention: Attention) -> None:
         self._num_heads = attention.num_heads
         self._norm = FrozenNorm(norm)
-        self._query = linear.of(attention.query)
-        self._key_value = linear.of(attention.key_value)
-        self._output = linear.of(attention.output)
+        self._query = PackedLinear.of(attention.query)
+        self._key_value = PackedLinear.of(attention.key_value)
+        self._output = PackedLinear.of(attention.output)
 
     def project(self, states: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values of `states` [B, T, D], each [B, heads, T, D / heads]."""

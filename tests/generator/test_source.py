@@ -11,7 +11,6 @@ from genrec.errors import DeadlineExceededError, InputError
 from genrec.generator import GenerativeRecommender, GeneratorSource, Mode
 from genrec.interactions import NO_ITEM, Histories, RequestBatch
 from genrec.kernels import Backend
-from genrec.kernels.quantised_linear import QuantisedLinear
 
 REQUESTS = RequestBatch.from_histories(
     Histories.from_lists([[3, 1, 4, 1, 5], [9, 2], [], list(range(30))])
@@ -94,19 +93,6 @@ def test_the_answer_says_by_what_it_was_made(model: GenerativeRecommender, mode:
     source = GeneratorSource(model, mode, num_beams=4)
     assert source.backend is Backend.TORCH
     assert source.recommend(REQUESTS, 5).backend == Backend.TORCH
-
-
-@pytest.mark.parametrize("mode", [Mode.GENERATIVE, Mode.COMBINED])
-def test_a_decoder_in_int8_recommends_nearly_the_same(
-    model: GenerativeRecommender, mode: Mode
-) -> None:
-    plain = GeneratorSource(model, mode, num_beams=10).recommend(REQUESTS, 10)
-    rounded = GeneratorSource(model, mode, num_beams=10, linear=QuantisedLinear).recommend(
-        REQUESTS, 10
-    )
-    assert not torch.equal(plain.score, rounded.score)
-    in_both = (plain.item_index[:, :, None] == rounded.item_index[:, None]).any(-1)
-    assert in_both.float().mean() > 0.8
 
 
 def test_a_deadline_in_the_past_is_seen(model: GenerativeRecommender) -> None:

@@ -17,7 +17,6 @@ from genrec.errors import InputError
 from genrec.generator.tiger import T5Decoder, T5Weights, TigerShape, tiger_t5
 from genrec.generator.tiger.positions import distance_buckets
 from genrec.generator.tiger.shape import PAD
-from genrec.kernels.quantised_linear import QuantisedLinear
 
 # Heads whose widths do not add up to the width: 3 * 8, not 32.
 SHAPE = TigerShape(
@@ -208,15 +207,6 @@ def test_items_of_a_single_code_are_ranked_by_its_token() -> None:
         logits = model(input_ids=tokens, decoder_input_ids=start).logits[:, 0]
     truth = logits.log_softmax(-1).gather(1, shape.tokens(codes).T)
     torch.testing.assert_close(found.log_prob, truth.gather(1, found.item_index), atol=1e-4, rtol=0)
-
-
-def test_weights_in_int8_find_most_of_the_same_beams(
-    model: T5ForConditionalGeneration, tokens: Tensor, index: PrefixIndex
-) -> None:
-    plain = search(model, index, tokens, 20).item_index
-    decoder = T5Decoder(T5Weights(model, SHAPE, QuantisedLinear), index, tokens)
-    rounded = beam_search(decoder, index, num_requests=len(tokens), num_beams=20).item_index
-    assert (plain[:, :, None] == rounded[:, None]).any(-1).float().mean() > 0.8
 
 
 def test_a_history_without_tokens_is_refused(

@@ -7,7 +7,6 @@ stand side by side: fewer and faster products for the same result.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -47,19 +46,13 @@ class T5Weights:
     Args:
         model: with ReLU networks, as TIGER's; later changes of its weights are not seen.
         shape: what its tokens mean.
-        linear: what the linear maps become.
 
     Raises:
         InputError: the model has gated feed-forward networks or another vocabulary.
     """
 
     @torch.no_grad()
-    def __init__(
-        self,
-        model: T5ForConditionalGeneration,
-        shape: TigerShape,
-        linear: type[PackedLinear] = PackedLinear,
-    ) -> None:
+    def __init__(self, model: T5ForConditionalGeneration, shape: TigerShape) -> None:
         config: Any = model.config  # its attributes depend on the release
         if config.vocab_size != shape.vocabulary_size:
             raise InputError(
@@ -81,12 +74,12 @@ class T5Weights:
         """float [V, D]."""
         self._shortest = self.embeddings.new_tensor(self.width * config.layer_norm_epsilon).sqrt()
         self.encoder_blocks, self.decoder_blocks = (
-            [_pack(block, not depth, linear) for depth, block in enumerate(stack.block)]
+            [_pack(block, not depth) for depth, block in enumerate(stack.block)]
             for stack in (encoder, decoder)
         )
         # A token's first queries, keys and values are the same in every request.
         self._encoder_entry, self.decoder_entry = (
-            _self_input(stack.block[0].layer[0], PackedLinear)(self.normalise(self.embeddings))
+            _self_input(stack.block[0].layer[0])(self.normalise(self.embeddings))
             for stack in (encoder, decoder)
         )
         """float [V, 3 * F]: of each token, in the first block."""
@@ -94,12 +87,12 @@ class T5Weights:
         """float [D]."""
         cross = [block.layer[1].EncDecAttention for block in decoder.block]
         self.memory_input = _side_by_side(
-            *(each for attention in cross for each in (attention.k, attention.v)), linear=linear
+            *(each for attention in cross for each in (attention.k, attention.v))
         )
         """[D] to [decoder blocks * 2 * F]: keys and values of the history, block by block."""
         scale = self.width**-0.5 if config.scale_decoder_outputs else 1.0
         gain = decoder.final_layer_norm.weight * scale
-        self.head = _side_by_side(model.lm_head, gain=gain, linear=linear)
+        self.head = _side_by_side(model.lm_head, gain=gain)
         """[D] to [V]."""
         self._encoder_positions = _position_table(encoder)
         self._encoder_bias = self._bias_between_inputs(0)
@@ -195,39 +188,35 @@ class T5Weights:
         return [bias[:, step, : step + 1].contiguous() for step in places.tolist()]
 
 
-def _pack(block: Any, is_first: bool, linear: type[PackedLinear]) -> BlockWeights:
+def _pack(block: Any, is_first: bool) -> BlockWeights:
     """One T5Block's matrices; those of the first block's entry only make a table."""
     attention, feed_forward = block.layer[0], block.layer[-1]
-    made = partial(_side_by_side, linear=linear)
     cross = block.layer[1] if len(block.layer) == 3 else None
     return BlockWeights(
-        self_input=None if is_first else _self_input(attention, linear),
-        self_output=made(attention.SelfAttention.o),
-        cross_query=cross and made(cross.EncDecAttention.q, gain=cross.layer_norm.weight),
-        cross_output=cross and made(cross.EncDecAttention.o),
-        widen=made(feed_forward.DenseReluDense.wi, gain=feed_forward.layer_norm.weight),
-        narrow=made(feed_forward.DenseReluDense.wo),
+        self_input=None if is_first else _self_input(attention),
+        self_output=_side_by_side(attention.SelfAttention.o),
+        cross_query=cross and _side_by_side(cross.EncDecAttention.q, gain=cross.layer_norm.weight),
+        cross_output=cross and _side_by_side(cross.EncDecAttention.o),
+        widen=_side_by_side(feed_forward.DenseReluDense.wi, gain=feed_forward.layer_norm.weight),
+        narrow=_side_by_side(feed_forward.DenseReluDense.wo),
     )
 
 
-def _self_input(attention: Any, linear: type[PackedLinear]) -> PackedLinear:
+def _self_input(attention: Any) -> PackedLinear:
     """Queries, keys and values of a T5LayerSelfAttention, the norm in front of them included."""
     own = attention.SelfAttention
-    return _side_by_side(own.q, own.k, own.v, gain=attention.layer_norm.weight, linear=linear)
+    return _side_by_side(own.q, own.k, own.v, gain=attention.layer_norm.weight)
 
 
-def _side_by_side(
-    *linears: Any, linear: type[PackedLinear], gain: Tensor | None = None
-) -> PackedLinear:
+def _side_by_side(*linears: Any, gain: Tensor | None = None) -> PackedLinear:
     """Linear maps that read the same input.
 
     Args:
         linears: without bias.
-        linear: what they become together.
         gain: float [in]: of the norm in front of them, which `T5Weights.normalise` begins.
     """
     joined = torch.cat([each.weight for each in linears])  # [out, in]
-    return linear(joined if gain is None else joined * (gain * len(gain) ** 0.5))
+    return PackedLinear(joined if gain is None else joined * (gain * len(gain) ** 0.5))
 
 
 def _position_table(stack: Any) -> Tensor:
