@@ -85,7 +85,7 @@ def beam_search(
         DeadlineExceededError: the time was up before the last level.
         InputError: widths that are no widths.
     """
-    widths = beam_widths(num_beams, index.num_levels)
+    widths = _no_wider_than(index, beam_widths(num_beams, index.num_levels))
     nodes = torch.zeros(num_requests, 1, dtype=torch.int64, device=index.device)
     scores = torch.zeros(num_requests, 1, device=index.device)
     along = None if tracked is None else TrackedItems(index, tracked.to(index.device))
@@ -129,6 +129,12 @@ def beam_recall(found: Tensor, exact: Tensor, k: int) -> Tensor:
     there = exact != NO_ITEM
     hits = (exact[:, :, None] == found[:, None]).any(-1) & there  # [B, k]
     return hits.sum(1) / there.sum(1).clamp(min=1)
+
+
+def _no_wider_than(index: PrefixIndex, widths: list[int]) -> list[int]:
+    """The widths, above the last level at most as wide as the level: rows beyond that are empty."""
+    *inner, last = widths
+    return [*(min(width, index.num_nodes[level]) for level, width in enumerate(inner)), last]
 
 
 def _look_at_the_clock(level: int, deadline: float | None) -> None:

@@ -11,7 +11,8 @@ import logging
 import math
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
 from typing import Protocol, cast, runtime_checkable
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 
 INTERRUPTED_FACTOR = 2.0
 """An interrupted run counts as this many times what it took: its true time is not known."""
+
+OVERRUNS_REMEMBERED = 16
 
 
 class InterruptibleSource(Protocol):
@@ -90,7 +93,8 @@ class DeadlineFunnel:
     1. The best fallback that is predicted to take at most `cheap_share` of the budget answers;
        where none is, the last resort does. From here on there is an answer.
     2. The primary is started if its predicted time fits in what is left (see `Admission` for how
-       a refused one comes back). It is told its deadline, less one of its steps.
+       a refused one comes back). It is told its deadline, less one of its steps; what was seen
+       of steps under a load is forgotten once the primary is done in time again.
     3. Where it did not answer, each fallback better than the cheap one has the same chance.
 
     An error of a stage is logged with its trace and counted, and the next stage takes over.
@@ -124,6 +128,7 @@ class DeadlineFunnel:
         self._admission = Admission(self.predictor)
         self._interruptible = {each.name for each in (primary, *fallbacks) if _takes_deadline(each)}
         self._overruns: dict[str, deque[float]] = {}
+        self._num_under_way = 0
         self._counts: Counter[str] = Counter()
         self._lock = Lock()
 
@@ -150,7 +155,7 @@ class DeadlineFunnel:
 
         Args:
             requests: B questions; the budget is for all of them together.
-            k: items asked for, at least 1.
+            k: items asked for, at least 1; lists are no longer than the catalogue.
             budget_ms: milliseconds from now; None where there is no hurry.
 
         Raises:
@@ -160,15 +165,17 @@ class DeadlineFunnel:
             raise InputError(f"k must be at least 1, got {k}")
         if budget_ms is not None and not budget_ms > 0.0:
             raise InputError(f"budget_ms must be positive, got {budget_ms}; None means no deadline")
+        k = min(k, self._last_resort.num_items)
         times, start = StageTimes(self._clock), self._clock()
         task = _Task(
             requests=requests,
             k=k,
-            size=RequestSize.of(requests, self.predictor.config.longest_history),
+            size=RequestSize.of(requests, self.predictor.config.longest_history, k),
             times=times,
             deadline=math.inf if budget_ms is None else start + budget_ms / 1000.0,
         )
-        best = self._unhurried(task) if budget_ms is None else self._hurried(task)
+        with self._under_way():
+            best = self._unhurried(task) if budget_ms is None else self._hurried(task)
         answer = times.answer(best, best.source)
         self._count(f"served:{best.source}")
         if budget_ms is not None and answer.total_ms > budget_ms:
@@ -184,7 +191,7 @@ class DeadlineFunnel:
         Returns:
             The predicted milliseconds of each stage for requests like these.
         """
-        size = RequestSize.of(requests, self.predictor.config.longest_history)
+        size = RequestSize.of(requests, self.predictor.config.longest_history, k)
         predicted = {}
         for source in (self.primary, *self._fallbacks):
             for repeat in range(repeats + 1):
@@ -231,7 +238,13 @@ class DeadlineFunnel:
     def _attempt(self, source: Source, task: _Task, until: float) -> Recommendations | None:
         """Runs the source if it is predicted to be done by `until`."""
         until -= self._config.reserve_ms / 1000.0
-        verdict = self._admission.decide(source.name, task.size, until - self._clock())
+        verdict = self._admission.decide(
+            source.name,
+            task.size,
+            until - self._clock(),
+            num_under_way=self._num_under_way,
+            stops=source.name in self._interruptible,
+        )
         if verdict is Verdict.REFUSED:
             self._count(f"refused:{source.name}")
             return None
@@ -243,7 +256,8 @@ class DeadlineFunnel:
         self, source: Source, task: _Task, verdict: Verdict, until: float
     ) -> Recommendations | None:
         start = self._clock()
-        deadline = until - self._step_of(source, task.size) if math.isfinite(until) else None
+        step = self._step_of(source, task.size, verdict)
+        deadline = until - step if math.isfinite(until) else None
         interrupted = False
         found = None
         try:
@@ -255,9 +269,12 @@ class DeadlineFunnel:
         except Exception:
             self._failed(source, "while answering")
             return None
-        seconds = (self._clock() - start) * (INTERRUPTED_FACTOR if interrupted else 1.0)
-        in_time = not interrupted and self._clock() <= until
-        self._admission.report(source.name, task.size, verdict, seconds, in_time=in_time)
+        now = self._clock()
+        seconds = (now - start) * (INTERRUPTED_FACTOR if interrupted else 1.0)
+        fits = None if interrupted or now > until else until - start
+        if verdict is Verdict.PROBE and fits is not None:
+            self._forget_steps(source)
+        self._admission.report(source.name, task.size, verdict, seconds, fits=fits)
         return found
 
     def _ask(self, source: Source, task: _Task, deadline: float | None) -> Recommendations:
@@ -274,17 +291,25 @@ class DeadlineFunnel:
         with task.times.stage(self._last_resort.name):
             return self._last_resort.recommend(task.requests, task.k)
 
-    def _step_of(self, source: Source, size: RequestSize) -> float:
+    def _step_of(self, source: Source, size: RequestSize, verdict: Verdict) -> float:
         """Seconds that may pass between a deadline and the source's noticing it.
 
         Of what was seen and what is assumed, all but the longest tenth, at least one: a pause of
-        the machine is no step.
+        the machine is no step. A probe asks whether the load is over, so it goes by the shortest.
         """
-        assumed = self._config.step_share * (self.predictor.predict(source.name, size) or 0.0)
+        probes = verdict is Verdict.PROBE
+        seconds = (self.predictor.fastest if probes else self.predictor.predict)(source.name, size)
+        assumed = self._config.step_share * (seconds or 0.0)
         with self._lock:
             steps: list[float] = sorted([assumed, *self._overruns.get(source.name, ())])
+        if probes:
+            return steps[0]
         num_pauses = max(1, len(steps) // 10) if len(steps) > 1 else 0
         return steps[-1 - num_pauses]
+
+    def _forget_steps(self, source: Source) -> None:
+        with self._lock:
+            self._overruns.pop(source.name, None)
 
     def _interrupted(self, source: Source, since: float | None) -> None:
         """Remembers how long it took a source to notice what it could have noticed since then."""
@@ -293,12 +318,23 @@ class DeadlineFunnel:
             log.warning("%s stopped for a deadline although none was set", source.name)
             return
         with self._lock:
-            overruns = self._overruns.setdefault(source.name, deque(maxlen=32))
+            overruns = self._overruns.setdefault(source.name, deque(maxlen=OVERRUNS_REMEMBERED))
             overruns.append(max(self._clock() - since, 0.0))
 
     def _failed(self, source: Source, when: str) -> None:
         self._count(f"error:{source.name}")
         log.exception("%s failed %s; another stage answers", source.name, when)
+
+    @contextmanager
+    def _under_way(self) -> Iterator[None]:
+        """Inside it, one answer more is being made."""
+        with self._lock:
+            self._num_under_way += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._num_under_way -= 1
 
     def _count(self, event: str) -> None:
         with self._lock:

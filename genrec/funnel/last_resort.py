@@ -29,6 +29,11 @@ class LastResort:
         """As tables and `served_by` show it."""
         return self._name
 
+    @property
+    def num_items(self) -> int:
+        """N: the items of the catalogue."""
+        return self._order.shape[0]
+
     @classmethod
     def of(cls, source: Source, num_items: int) -> LastResort:
         """What this source recommends to somebody without a history, kept for later."""
@@ -44,8 +49,9 @@ class LastResort:
         return cls(source.name, scores)
 
     def recommend(self, requests: RequestBatch, k: int) -> Recommendations:
-        """The first k permitted items of the list, for each question."""
+        """The first k permitted items of the list, for each question; of N items, N at most."""
         num_items, num_questions = self._order.shape[0], len(requests)
+        k = min(k, num_items)
         permitted = requests.permitted(num_items)
         if permitted is None:
             allowed = torch.ones(num_questions, num_items, dtype=torch.bool)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 from enum import StrEnum
 from threading import Lock
@@ -12,8 +12,13 @@ from genrec.interactions import RequestBatch
 
 __all__ = ["Admission", "LatencyConfig", "LatencyPredictor", "RequestSize", "Verdict"]
 
-FIRST_WAIT = 16
-LONGEST_WAIT = 1024
+REFUSALS_BEFORE_PROBE = 16
+"""Refusals between two probes, for every answer that is under way: a probe of a quiet machine
+costs one person the better list, one beside many others costs all of them time."""
+MOST_EXCESS = 100.0
+"""A stage that needs more than so many times what is left is probed as seldom as one that does."""
+LEAST_K = 16
+"""Up to so many items a list costs the same: they are chosen from more than that."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,25 +44,28 @@ class LatencyConfig:
 
 @dataclass(frozen=True, order=True)
 class RequestSize:
-    """A bucket of requests that cost about the same: both sides are powers of two."""
+    """A bucket of requests that cost about the same: every side is a power of two."""
 
     batch: int
     """Questions, rounded up."""
     history: int
     """Events of the longest history, rounded up."""
+    k: int = 1
+    """Items asked for, rounded up."""
 
     @classmethod
-    def of(cls, requests: RequestBatch, longest_history: int) -> RequestSize:
-        """The bucket that these requests fall into."""
+    def of(cls, requests: RequestBatch, longest_history: int, k: int = 1) -> RequestSize:
+        """The bucket that these requests for k items each fall into."""
         longest = int(requests.lengths.max()) if len(requests) else 0
         return cls(
             _power_of_two(len(requests)),
             min(_power_of_two(longest), _power_of_two(longest_history)),
+            max(_power_of_two(k), _power_of_two(LEAST_K)),
         )
 
     def covers(self, other: RequestSize) -> bool:
-        """Whether the other is at most as large in both."""
-        return self.batch >= other.batch and self.history >= other.history
+        """Whether the other is at most as large in every side."""
+        return self.batch >= other.batch and self.history >= other.history and self.k >= other.k
 
 
 class LatencyPredictor:
@@ -70,36 +78,56 @@ class LatencyPredictor:
     def __init__(self, config: LatencyConfig | None = None) -> None:
         self.config = config or LatencyConfig()
         self._times: dict[str, dict[RequestSize, deque[float]]] = {}
+        self._fastest: dict[str, dict[RequestSize, float]] = {}
         self._lock = Lock()
 
     def observe(self, stage: str, size: RequestSize, seconds: float) -> None:
         """Remembers that the stage took so long."""
         with self._lock:
-            sizes = self._times.setdefault(stage, {})
-            sizes.setdefault(size, deque(maxlen=self.config.window)).append(seconds)
+            self._remember(stage, size, seconds)
+
+    def recover(self, stage: str, size: RequestSize, seconds: float, limit: float) -> None:
+        """Remembers that the stage took so long, and forgets the times above `limit`.
+
+        They are of a load that is over: the stage has just shown that it is fast again.
+
+        Args:
+            stage: its name.
+            size: of the request that it answered.
+            seconds: what it took.
+            limit: seconds that it may take.
+        """
+        with self._lock:
+            covering = self._covering(stage, size)
+            self._remember(stage, size, seconds)
+            mine = self._times[stage][size]
+            for times in [mine] if covering is None or covering is mine else [mine, covering]:
+                kept = [each for each in times if each <= limit]
+                times.clear()
+                times.extend(kept or [seconds])
 
     def predict(self, stage: str, size: RequestSize) -> float | None:
         """Seconds that the stage will hardly exceed; None where nothing comparable was seen."""
-        times = self._sorted(stage, size)
+        with self._lock:
+            times = sorted(self._covering(stage, size) or ())
         if not times:
             return None
         return times[math.ceil(self.config.quantile * len(times)) - 1]
 
     def fastest(self, stage: str, size: RequestSize) -> float | None:
-        """The shortest remembered time, seconds; None where nothing comparable was seen."""
-        times = self._sorted(stage, size)
-        return times[0] if times else None
+        """The shortest time ever seen, seconds; None where nothing comparable was seen.
 
-    def forget_slowest(self, stage: str, size: RequestSize) -> None:
-        """Drops the longest remembered time, unless it is the only one."""
+        It outlasts the window: a load that fills the window says nothing of what is possible.
+        """
         with self._lock:
-            times = self._covering(stage, size)
-            if times is not None and len(times) > 1:
-                times.remove(max(times))
+            seen = self._fastest.get(stage, {})
+            return min((each for at, each in seen.items() if at.covers(size)), default=None)
 
-    def _sorted(self, stage: str, size: RequestSize) -> list[float]:
-        with self._lock:
-            return sorted(self._covering(stage, size) or ())
+    def _remember(self, stage: str, size: RequestSize, seconds: float) -> None:
+        sizes = self._times.setdefault(stage, {})
+        sizes.setdefault(size, deque(maxlen=self.config.window)).append(seconds)
+        fastest = self._fastest.setdefault(stage, {})
+        fastest[size] = min(seconds, fastest.get(size, math.inf))
 
     def _covering(self, stage: str, size: RequestSize) -> deque[float] | None:
         sizes = self._times.get(stage, {})
@@ -118,53 +146,77 @@ class Verdict(StrEnum):
 class Admission:
     """Admits a stage where its predicted time fits, and tries a refused one again at times.
 
-    A stage that was slow for a while must find its way back although its remembered times say
-    no. So after `FIRST_WAIT` refusals one request is a probe, provided that the fastest
-    remembered time would fit: a stage that never was fast enough is never probed. A probe that
-    succeeds makes the slowest remembered time forgotten; one that fails doubles the wait, up to
-    `LONGEST_WAIT`, and is not remembered itself. Without any remembered time a stage is refused.
+    A stage that was slow under load must find its way back as soon as the load is over, although
+    its remembered times say no. So after `REFUSALS_BEFORE_PROBE` refusals, times the answers under
+    way, one request is a probe. A probe that succeeds makes all remembered times forgotten that
+    would not fit; one that fails is not remembered. A stage whose fastest time ever would not
+    fit is probed more seldom, and only if it stops at a deadline: its times may have been
+    measured under load. Without any remembered time a stage is refused.
     """
 
     def __init__(self, predictor: LatencyPredictor) -> None:
         self.predictor = predictor
-        self._refusals: dict[tuple[str, RequestSize], int] = {}
-        self._wait: dict[tuple[str, RequestSize], int] = {}
+        self._refusals: Counter[tuple[str, RequestSize]] = Counter()
         self._lock = Lock()
 
-    def decide(self, stage: str, size: RequestSize, seconds_left: float) -> Verdict:
-        """Whether the stage may start with so much time left."""
+    def decide(
+        self,
+        stage: str,
+        size: RequestSize,
+        seconds_left: float,
+        *,
+        num_under_way: int = 1,
+        stops: bool = False,
+    ) -> Verdict:
+        """Whether the stage may start with so much time left.
+
+        Args:
+            stage: its name.
+            size: of the request.
+            seconds_left: until the stage must be done.
+            num_under_way: answers that are being made now, this one included.
+            stops: whether the stage stops at a deadline by itself.
+        """
         predicted = self.predictor.predict(stage, size)
         fastest = self.predictor.fastest(stage, size)
-        if predicted is None or fastest is None:
+        if predicted is None or fastest is None or seconds_left <= 0.0:
             return Verdict.REFUSED
         if predicted <= seconds_left:
             return Verdict.ADMITTED
-        if fastest > seconds_left:
+        if fastest > seconds_left and not stops:
             return Verdict.REFUSED
-        return self._probe_or_refuse((stage, size))
+        excess = math.ceil(min(fastest / seconds_left, MOST_EXCESS))
+        return self._probe_or_refuse((stage, size), REFUSALS_BEFORE_PROBE * num_under_way * excess)
 
     def report(
-        self, stage: str, size: RequestSize, verdict: Verdict, seconds: float, *, in_time: bool
+        self,
+        stage: str,
+        size: RequestSize,
+        verdict: Verdict,
+        seconds: float,
+        *,
+        fits: float | None,
     ) -> None:
-        """Takes note of how an admitted stage did."""
+        """Takes note of how an admitted stage did.
+
+        Args:
+            stage: its name.
+            size: of the request.
+            verdict: what `decide` said.
+            seconds: what it took.
+            fits: seconds that it had, where it was done within them; None where it was not.
+        """
         if verdict is not Verdict.PROBE:
             self.predictor.observe(stage, size, seconds)
-            return
-        key = (stage, size)
-        with self._lock:
-            wait = FIRST_WAIT if in_time else 2 * self._wait.get(key, FIRST_WAIT)
-            self._wait[key] = min(wait, LONGEST_WAIT)
-        if in_time:
-            self.predictor.forget_slowest(stage, size)
-            self.predictor.observe(stage, size, seconds)
+        elif fits is not None:
+            self.predictor.recover(stage, size, seconds, fits)
 
-    def _probe_or_refuse(self, key: tuple[str, RequestSize]) -> Verdict:
+    def _probe_or_refuse(self, key: tuple[str, RequestSize], wait: int) -> Verdict:
         with self._lock:
-            refusals = self._refusals.get(key, 0)
-            if refusals >= self._wait.get(key, FIRST_WAIT):
+            if self._refusals[key] >= wait:
                 self._refusals[key] = 0
                 return Verdict.PROBE
-            self._refusals[key] = refusals + 1
+            self._refusals[key] += 1
             return Verdict.REFUSED
 
 

@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 EventTime = int | datetime | None
 """Seconds since 1970 (UTC), a datetime with a zone, or None where the time is not known."""
 
+LONGEST_HISTORY = 10_000
+"""Events of a history that are read: the last ones. Models read far fewer; what a person had
+before these may be recommended again."""
 CONTEXT_KEYS = ("now",)
 """What a context may say: `now`, the time of the question (seconds since 1970, or a datetime).
 Any other name is refused."""
@@ -74,6 +77,7 @@ class Question:
 class QuestionReader:
     """Translates questions for one data set, and counts what it could not.
 
+    The last LONGEST_HISTORY events of a history are read, so that what a question costs is bounded.
     Item ids that the catalogue does not know are left out with a warning, or refused if `strict`.
     Times are carried along for models that read them; none does yet, which is logged once.
 
@@ -130,11 +134,11 @@ class QuestionReader:
         """Item_index and time of each event that the catalogue knows."""
         if question.history is None:
             return self._recorded(question.user_id or "")
-        items = self._index(question.history, "the history")
+        items = self._index(question.history[-LONGEST_HISTORY:], "the history")
         if question.event_times is None:
             times = np.full(items.shape, UNKNOWN_TIME)
         else:
-            times = _seconds(question.event_times)
+            times = _seconds(question.event_times[-LONGEST_HISTORY:])
             self._note_times("event_times")
         known = items >= 0
         return items[known].tolist(), times[known].tolist()
@@ -147,7 +151,8 @@ class QuestionReader:
                 "new person)"
             )
         histories = self._dataset.histories
-        return histories.items_of(row).tolist(), histories.times_of(row).tolist()
+        items, times = histories.items_of(row), histories.times_of(row)
+        return items[-LONGEST_HISTORY:].tolist(), times[-LONGEST_HISTORY:].tolist()
 
     def _index(self, item_ids: Iterable[str], place: str) -> npt.NDArray[np.int64]:
         """int64 [n]: item_index of each id, -1 where the catalogue does not know it."""

@@ -17,6 +17,10 @@ from genrec.interactions import NO_ITEM, Recommendations, RequestBatch, Source
 __all__ = ["RankedSource", "Scorer"]
 
 
+CANDIDATES_AT_ONCE = 2**15
+"""Of several questions, so many are scored together: the features of more fill the memory."""
+
+
 class Scorer(Protocol):
     """Whatever orders candidates; `genrec.ranking.Ranker` is one."""
 
@@ -86,7 +90,20 @@ class RankedSource:
         item_index = candidates.item_index  # [B, C]
         if not item_index.shape[1]:
             return best_candidates(item_index, torch.zeros(item_index.shape), k, self.name)
-        score = self._ranker.score(requests, item_index, candidates.source_scores)
+        score = torch.cat(
+            [
+                self._ranker.score(
+                    requests.rows(start, start + size),
+                    item_index[start : start + size],
+                    {
+                        name: scores[start : start + size]
+                        for name, scores in candidates.source_scores.items()
+                    },
+                )
+                for size in [max(1, CANDIDATES_AT_ONCE // item_index.shape[1])]
+                for start in range(0, len(requests), size)
+            ]
+        )
         return best_candidates(item_index, score, k, self.name)
 
 

@@ -43,7 +43,9 @@ log = logging.getLogger(__name__)
 
 DEFAULT_METHOD = "combined"
 LAST_RESORT = "popularity"
-WARM_UP_K = 10
+WARM_UP_KS = (10, 100, 1000)
+"""Lists up to these lengths are asked for when the stages are measured; longer ones find their
+way by being tried."""
 LEAST_BUDGET_MS = 1e-3
 """What a budget counts as that was used up before the funnel was asked."""
 
@@ -224,8 +226,9 @@ class Recommender:
             The predicted milliseconds of each stage for a long history.
         """
         longest = self._predictor.config.longest_history
-        for length in (1, longest):
-            self.warm_up_ms = self._funnel.warm_up(self._made_up_request(length), WARM_UP_K)
+        for k in dict.fromkeys(min(k, self.dataset.num_items) for k in WARM_UP_KS[::-1]):
+            for length in (1, longest) if k <= WARM_UP_KS[0] else (longest,):
+                self.warm_up_ms = self._funnel.warm_up(self._made_up_request(length), k)
         return self.warm_up_ms
 
     @property
@@ -248,9 +251,9 @@ class Recommender:
         """The k best items for one person, best first; fewer where fewer are permitted.
 
         Args:
-            history: item ids, oldest first; [] for a new person; None takes all that the data
-                knows of `user_id`.
-            k: items asked for, at least 1.
+            history: item ids, oldest first, of which the last 10,000 are read; [] for a new
+                person; None takes what the data knows of `user_id`.
+            k: items asked for, at least 1; more than the catalogue has are not found.
             budget_ms: milliseconds until the answer must be there; None where there is no hurry.
             user_id: who it is.
             event_times: one per item of the history: seconds since 1970 (UTC), or a datetime.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedConfig
 
-from genrec.interactions import NO_ITEM, Recommendations
+from genrec.interactions import NO_ITEM, Recommendations, is_among
 from genrec.kernels import beam_select
 
 __all__ = ["FOLLOWER_CANDIDATES", "ScoredUnion", "Weights", "best_weights", "mix", "only_new"]
@@ -124,4 +124,4 @@ def _gain(scores: Tensor, is_target: Tensor, k: int) -> float:
 
 def only_new(items: Tensor, known: Tensor) -> Tensor:
     """`items` [B, C], NO_ITEM where one stands among `known` [B, M] already."""
-    return items.masked_fill((items[:, :, None] == known[:, None]).any(-1), NO_ITEM)
+    return items.masked_fill(is_among(items, known), NO_ITEM)

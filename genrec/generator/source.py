@@ -49,7 +49,6 @@ from genrec.interactions import (
 )
 from genrec.kernels import Backend
 from genrec.kernels.backend import choose_backend
-from genrec.kernels.packed_linear import PackedLinear
 
 __all__ = ["DEFAULT_BEAMS", "GeneratorSource", "Mode", "choose_combination"]
 
@@ -58,6 +57,9 @@ FOLLOWER_SCALE = 0.1
 """Strengths far below it count as they are, far above it with their logarithm."""
 REQUESTS_AT_ONCE = 128
 """Larger batches are cut: the beams of so many requests fill the caches already."""
+
+ROWS_AT_ONCE = 2**15
+"""Of beams, that long lists keep for all requests of a part together: the memory of a part."""
 
 
 class Mode(StrEnum):
@@ -85,12 +87,9 @@ class GeneratorSource:
             `LiveCatalogue` is asked for what it has at every request.
         states: where the encoded histories of people are kept, by `user_index`, so that one who
             comes back costs only what is new; None keeps nothing. May be shared between sources.
-        linear: what the decoder's linear maps become: `QuantisedLinear` calculates in int8, on a
-            CPU alone.
 
     Raises:
-        InputError: no beams, `states` are of another model, or `linear` cannot run there.
-        MissingDependencyError: this PyTorch has nothing that `linear` needs.
+        InputError: no beams, or `states` are of another model.
     """
 
     def __init__(
@@ -101,7 +100,6 @@ class GeneratorSource:
         num_beams: int | Sequence[int] = DEFAULT_BEAMS,
         tables: ItemTables | LiveCatalogue | None = None,
         states: UserStates | None = None,
-        linear: type[PackedLinear] = PackedLinear,
     ) -> None:
         self.model = model
         model.train(False)
@@ -111,7 +109,7 @@ class GeneratorSource:
             raise InputError("these states are of another model; make UserStates for this one")
         self.encoder = HistoryEncoder(model) if states is None else states.encoder
         self.states = states
-        self._decoder = DecoderWeights(model, linear)
+        self._decoder = DecoderWeights(model)
         with torch.inference_mode():
             self._catalogue = model.item_tables() if tables is None else tables
         self._filters = FilterCache(self.tables.index)
@@ -156,7 +154,9 @@ class GeneratorSource:
             with self.between_changes():
                 return self._recommend(part, k, deadline)
 
-        return answer_in_parts(requests, REQUESTS_AT_ONCE, answer)
+        rows = self._at_least(min(k, self.tables.num_items))[-1]
+        size = max(1, min(REQUESTS_AT_ONCE, ROWS_AT_ONCE // rows))
+        return answer_in_parts(requests, size, answer)
 
     @torch.inference_mode()
     def scored_union(self, requests: RequestBatch, k: int = 0) -> ScoredUnion:
@@ -292,19 +292,21 @@ class GeneratorSource:
         best = select_top_k(dense, permitted, num_beams[-1], self.name).item_index
         followed = self._followed(asked)
         rest = best
-        if followed is not None:
+        if num_beams[-1] >= asked.tables.num_items:
+            rest = best[:, :0]  # beams as wide as the catalogue find every permitted item
+        elif followed is not None:
             strongest = followed.masked_fill(followed == 0, -torch.inf)
             most = min(FOLLOWER_CANDIDATES, num_beams[-1])
             following = select_top_k(strongest, permitted, most, self.name).item_index
             rest = torch.cat([best, only_new(following, best)], dim=1)
-        beams = self._beams(asked, num_beams, deadline, tracked=rest)
-        assert beams.tracked is not None
+        beams = self._beams(asked, num_beams, deadline, tracked=rest if rest.shape[1] else None)
+        tracked = beams.log_prob[:, :0] if beams.tracked is None else beams.tracked
         items = torch.cat([beams.item_index, only_new(rest, beams.item_index)], dim=1)
         places = items.clamp(min=0)
         dense = dense.gather(1, places)
         return ScoredUnion(
             item_index=items,
-            generative=torch.cat([beams.log_prob, beams.tracked], dim=1),
+            generative=torch.cat([beams.log_prob, tracked], dim=1),
             dense=dense,
             followed=torch.zeros_like(dense)
             if followed is None

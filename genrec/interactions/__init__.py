@@ -27,6 +27,7 @@ from genrec.interactions.requests import (
     RequestBatch,
     Source,
     answer_in_parts,
+    is_among,
     latest_events,
     select_top_k,
 )
@@ -69,6 +70,7 @@ __all__ = [
     "divided_by_counts",
     "import_interactions",
     "import_movielens",
+    "is_among",
     "latest_events",
     "movielens_fingerprint",
     "picture_html",

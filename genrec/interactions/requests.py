@@ -19,9 +19,12 @@ __all__ = [
     "RequestBatch",
     "Source",
     "answer_in_parts",
+    "is_among",
     "select_top_k",
 ]
 
+PAIRS_TO_COMPARE = 2**16
+"""Of two short lists, so many pairs are compared faster than one of them is sorted."""
 NO_ITEM = -1
 """Stands behind the end of a history, and where fewer items are permitted than asked for."""
 
@@ -84,7 +87,7 @@ class RequestBatch:
             permits &= self.allowed.to(items.device).expand(len(self), -1).gather(1, items)
         if self.excluded is not None:
             excluded = self.excluded.to(items.device)
-            permits &= ~(items[:, :, None] == excluded[:, None]).any(-1)  # [B, C, S]
+            permits &= ~is_among(items, excluded)
         return permits
 
     def within(self, num_items: int) -> RequestBatch:
@@ -183,6 +186,22 @@ def answer_in_parts(
     )
 
 
+def is_among(item_index: Tensor, others: Tensor) -> Tensor:
+    """bool [B, C]: whether each of these items, int64 [B, C], stands in its row of `others`.
+
+    Few pairs are compared one by one; where there are many, the memory stays linear in both.
+
+    Args:
+        item_index: the items.
+        others: int64 [B, S], in any order.
+    """
+    if item_index.shape[1] * others.shape[1] <= PAIRS_TO_COMPARE:
+        return (item_index[:, :, None] == others[:, None]).any(-1)  # [B, C, S]
+    ordered = others.sort(dim=1).values
+    place = torch.searchsorted(ordered, item_index.contiguous())
+    return ordered.gather(1, place.clamp(max=ordered.shape[1] - 1)) == item_index
+
+
 @runtime_checkable
 class Source(Protocol):
     """Anything that recommends: generative, retrieving, ranking or a whole funnel."""
@@ -192,7 +211,10 @@ class Source(Protocol):
         """As tables and `served_by` show it."""
 
     def recommend(self, requests: RequestBatch, k: int) -> Recommendations:
-        """The k best permitted items of each question, unique, best first."""
+        """The k best permitted items of each question, unique, best first.
+
+        Beyond the size of the catalogue lists may be padded to k, or end.
+        """
 
 
 def latest_events(item_index: Tensor, count: int) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from genrec.funnel import (
     METHODS,
+    DeadlineFunnel,
     LastResort,
     Question,
     Recommender,
@@ -249,9 +250,20 @@ def test_a_k_beyond_the_catalogue_gives_every_item(
     recommender: Source, requests: RequestBatch, dataset: InteractionDataset
 ) -> None:
     found = recommender.recommend(requests, dataset.num_items + 4)
+    width = found.item_index.shape[1]
+    assert width in (dataset.num_items, dataset.num_items + 4)  # padded, or cut to what there is
     for row in range(len(requests)):
         assert sorted(_items(found, row)) == list(range(dataset.num_items))
-        assert found.item_index[row, -4:].tolist() == [NO_ITEM] * 4
+        assert (found.item_index[row, dataset.num_items :] == NO_ITEM).all()
+
+
+def test_a_k_of_a_thousand_million_is_answered_by_what_stands_before_a_person(
+    recommender: Source, requests: RequestBatch, dataset: InteractionDataset
+) -> None:
+    if not isinstance(recommender, LastResort | DeadlineFunnel):
+        pytest.skip("is asked through a funnel, which cuts k to the catalogue")
+    found = recommender.recommend(requests, 10**9)
+    assert found.item_index.shape[1] == dataset.num_items
 
 
 def test_nothing_permitted_gives_empty_lists(

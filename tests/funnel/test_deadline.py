@@ -11,7 +11,7 @@ import torch
 
 from genrec.errors import DeadlineExceededError, InputError
 from genrec.funnel import DeadlineConfig, DeadlineFunnel, LastResort, RankedSource
-from genrec.funnel.latency import FIRST_WAIT
+from genrec.funnel.latency import REFUSALS_BEFORE_PROBE
 from genrec.interactions import NO_ITEM, Histories, Recommendations, RequestBatch
 from tests.funnel.stubs import NUM_ITEMS, FakeClock, SteppingSource, StubScorer, StubSource
 
@@ -155,9 +155,9 @@ def test_a_primary_that_recovers_is_admitted_again(
     for _ in range(3):
         funnel.answer(one_request, K, budget_ms=50)
     parts.primary.takes_ms = 20.0
-    served = [funnel.answer(one_request, K, budget_ms=50).served_by for _ in range(6 * FIRST_WAIT)]
+    served = [funnel.answer(one_request, K, budget_ms=50).served_by for _ in range(50)]
     assert served[0] == "ranked"
-    assert set(served[-FIRST_WAIT:]) == {"generative"}
+    assert set(served[REFUSALS_BEFORE_PROBE + 1 :]) == {"generative"}
     assert funnel.counts["probe:generative"] >= 1
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from genrec.funnel import Admission, LatencyConfig, LatencyPredictor, RequestSize, Verdict
-from genrec.funnel.latency import FIRST_WAIT
+from genrec.funnel.latency import LEAST_K, REFUSALS_BEFORE_PROBE
 from genrec.interactions import Histories, RequestBatch
 
 ONE = RequestSize(1, 8)
+WAIT = REFUSALS_BEFORE_PROBE
 
 
 def _predictor(times: list[float], size: RequestSize = ONE) -> LatencyPredictor:
@@ -23,7 +24,7 @@ def test_history_lengths_fall_into_powers_of_two_up_to_the_longest(
     length: int, bucket: int
 ) -> None:
     requests = RequestBatch.from_histories(Histories.from_lists([[0] * length]))
-    assert RequestSize.of(requests, longest_history=64) == RequestSize(1, bucket)
+    assert RequestSize.of(requests, longest_history=64) == RequestSize(1, bucket, LEAST_K)
 
 
 def test_a_prediction_covers_the_quantile_of_what_was_seen() -> None:
@@ -60,28 +61,67 @@ def test_a_stage_is_admitted_up_to_exactly_its_predicted_time() -> None:
 
 def test_a_refused_stage_whose_fastest_time_fits_is_probed_after_the_wait() -> None:
     admission = Admission(_predictor([0.01, 0.2]))
-    verdicts = [admission.decide("stage", ONE, 0.05) for _ in range(FIRST_WAIT + 1)]
-    assert verdicts == [Verdict.REFUSED] * FIRST_WAIT + [Verdict.PROBE]
+    verdicts = [admission.decide("stage", ONE, 0.05) for _ in range(WAIT + 1)]
+    assert verdicts == [Verdict.REFUSED] * WAIT + [Verdict.PROBE]
 
 
-def test_a_stage_that_never_was_fast_enough_is_never_probed() -> None:
+def test_more_items_asked_for_are_a_larger_size() -> None:
+    requests = RequestBatch.from_histories(Histories.from_lists([[0]]))
+    assert RequestSize.of(requests, 64, k=LEAST_K) == RequestSize.of(requests, 64, k=1)
+    assert RequestSize.of(requests, 64, k=LEAST_K + 1).k == 2 * LEAST_K
+    predictor = _predictor([0.01], RequestSize.of(requests, 64, k=10))
+    assert predictor.predict("stage", RequestSize.of(requests, 64, k=1000)) is None
+
+
+def test_a_stage_that_cannot_stop_and_never_was_fast_enough_is_never_probed() -> None:
     admission = Admission(_predictor([0.1, 0.2]))
-    verdicts = {admission.decide("stage", ONE, 0.05) for _ in range(10 * FIRST_WAIT)}
+    verdicts = {admission.decide("stage", ONE, 0.05) for _ in range(10 * WAIT)}
     assert verdicts == {Verdict.REFUSED}
 
 
-def test_a_failed_probe_doubles_the_wait_and_is_not_remembered() -> None:
+def test_a_stage_that_stops_and_never_was_fast_enough_is_probed_more_seldom() -> None:
+    admission = Admission(_predictor([0.125, 0.2]))  # two and a half times what is left
+    verdicts = [admission.decide("stage", ONE, 0.05, stops=True) for _ in range(3 * WAIT + 1)]
+    assert verdicts == [Verdict.REFUSED] * (3 * WAIT) + [Verdict.PROBE]
+
+
+def test_the_wait_grows_with_the_answers_under_way_and_ends_with_them() -> None:
     admission = Admission(_predictor([0.01, 0.2]))
-    admission.report("stage", ONE, Verdict.PROBE, 0.9, in_time=False)
-    verdicts = [admission.decide("stage", ONE, 0.05) for _ in range(2 * FIRST_WAIT + 1)]
-    assert verdicts.index(Verdict.PROBE) == 2 * FIRST_WAIT
+    verdicts = [admission.decide("stage", ONE, 0.05, num_under_way=8) for _ in range(2 * WAIT)]
+    assert set(verdicts) == {Verdict.REFUSED}
+    assert admission.decide("stage", ONE, 0.05, num_under_way=1) is Verdict.PROBE
+
+
+def test_no_time_left_admits_nothing_and_probes_nothing() -> None:
+    admission = Admission(_predictor([0.01]))
+    verdicts = {admission.decide("stage", ONE, -0.001, stops=True) for _ in range(1000)}
+    assert verdicts == {Verdict.REFUSED}
+
+
+def test_a_failed_probe_is_not_remembered_and_the_next_comes_after_the_same_wait() -> None:
+    admission = Admission(_predictor([0.01, 0.2]))
+    admission.report("stage", ONE, Verdict.PROBE, 0.9, fits=None)
+    verdicts = [admission.decide("stage", ONE, 0.05) for _ in range(WAIT + 1)]
+    assert verdicts.index(Verdict.PROBE) == WAIT
     assert admission.predictor.predict("stage", ONE) == 0.2
 
 
-def test_a_successful_probe_forgets_the_slowest_time() -> None:
-    admission = Admission(_predictor([0.01, 0.2]))
-    admission.report("stage", ONE, Verdict.PROBE, 0.02, in_time=True)
+def test_a_successful_probe_forgets_all_times_that_do_not_fit() -> None:
+    admission = Admission(_predictor([0.01, 0.3, 0.2, 0.2]))
+    admission.report("stage", ONE, Verdict.PROBE, 0.02, fits=0.05)
     assert admission.decide("stage", ONE, 0.05) is Verdict.ADMITTED
+    assert admission.predictor.predict("stage", ONE) == 0.02
+
+
+def test_a_probe_of_a_smaller_size_brings_back_the_size_that_judged_it() -> None:
+    predictor = _predictor([0.01, 0.3], RequestSize(1, 64))
+    predictor.recover("stage", RequestSize(1, 2), 0.02, 0.05)
+    assert predictor.predict("stage", RequestSize(1, 64)) == 0.01
+    assert predictor.predict("stage", RequestSize(1, 2)) == 0.02
+
+
+def test_the_fastest_time_outlasts_the_window() -> None:
+    assert _predictor([0.01] + [0.3] * 100).fastest("stage", ONE) == 0.01
 
 
 @pytest.mark.parametrize("quantile", [0.0, 1.1])

@@ -12,6 +12,7 @@ import pytest
 import genrec
 from genrec.errors import InputError, UnknownItemError
 from genrec.funnel import Question, Recommender
+from genrec.funnel.questions import LONGEST_HISTORY
 from genrec.interactions import (
     UNKNOWN_TIME,
     Catalogue,
@@ -216,3 +217,19 @@ def test_the_package_says_what_it_has() -> None:
     assert "Recommender" in dir(genrec)
     with pytest.raises(AttributeError, match="Magic"):
         genrec.Magic  # noqa: B018
+
+
+def test_a_history_of_any_length_is_read_from_its_end(recommender: Recommender) -> None:
+    assert _ids(recommender.recommend(["e"] + ["a"] * (LONGEST_HISTORY - 1), k=1)) == ["d"]
+    assert _ids(recommender.recommend(["e"] + ["a"] * LONGEST_HISTORY, k=1)) == ["e"]
+
+
+def test_unknown_ids_of_a_history_are_counted_among_what_is_read(recommender: Recommender) -> None:
+    recommender.recommend(["x", "y"] + ["a"] * (LONGEST_HISTORY - 1))
+    assert recommender.counts["unknown-items"] == 1
+
+
+def test_a_k_of_a_thousand_million_is_that_of_the_catalogue(recommender: Recommender) -> None:
+    assert len(recommender.recommend([], k=10**9)) == len(ITEMS)
+    [found] = recommender.recommend_many([[]], k=10**9)
+    assert len(found) == len(ITEMS)

@@ -16,6 +16,7 @@ from genrec.interactions import (
     Histories,
     Recommendations,
     RequestBatch,
+    is_among,
     latest_events,
     select_top_k,
 )
@@ -198,3 +199,17 @@ def test_the_choice_equals_a_stable_sort(scores: list[float], k: int) -> None:
 def test_items_and_scores_must_have_one_shape() -> None:
     with pytest.raises(ValueError, match="scores"):
         Recommendations(item_index=torch.zeros(1, 2), score=torch.zeros(1, 3), source="test")
+
+
+@pytest.mark.parametrize("width", [3, 3000])  # compared one by one, and found in a sorted row
+def test_items_are_found_among_others_in_their_own_row(width: int) -> None:
+    others = torch.full((2, width), NO_ITEM)
+    others[0, -1], others[1, 0] = 7, 8
+    items = torch.tensor([[7, 8, 9], [7, 8, 9]]).repeat(1, 100)
+    expected = torch.tensor([[True, False, False], [False, True, False]]).repeat(1, 100)
+    assert torch.equal(is_among(items, others), expected)
+
+
+def test_nothing_is_among_none() -> None:
+    items = torch.tensor([[1, 2]])
+    assert not is_among(items, torch.empty(1, 0, dtype=torch.int64)).any()
