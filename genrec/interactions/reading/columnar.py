@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from genrec.errors import InputError, MissingDependencyError
+from genrec.interactions.reading.failures import POLARS_ERRORS
 
 __all__ = ["read_arrow_file", "read_excel", "read_parquet"]
 
@@ -74,7 +75,7 @@ def _read(
         return read()
     except MemoryError as error:
         raise InputError(f"{path} is larger than the memory; divide it into files") from error
-    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
+    except (*POLARS_ERRORS, OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         said = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
