@@ -136,6 +136,13 @@ def test_a_header_that_no_row_agrees_with_is_what_is_told() -> None:
         read("# exported\nuser_id,item_id\n1,2\n")
 
 
+def test_a_nul_byte_makes_a_row_unreadable_and_a_header_none() -> None:
+    with pytest.raises(DataError, match=r"line 2: has a NUL byte: '1,2\\x00'"):
+        read("user_id,item_id\n1,2\0\n3,4\n")
+    with pytest.raises(InputError, match="--encoding utf-16-le"):
+        read("user_id,item_id\n1,2\n".encode("utf-16-le"))
+
+
 def test_a_long_value_is_cut_in_a_message() -> None:
     with pytest.raises(DataError) as caught:
         read("user_id,item_id\n" + "x" * 5000 + "\n1,2\n")

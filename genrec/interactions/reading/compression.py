@@ -15,6 +15,7 @@ __all__ = ["COMPRESSIONS", "read_bytes"]
 
 COMPRESSIONS = (".gz", ".bz2", ".zip", ".zst")
 NAMES_SHOWN = 10
+DAMAGES = (zlib.error, zipfile.BadZipFile)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -25,7 +26,9 @@ def read_bytes(path: Path) -> bytes:
     """
     try:
         return _unpack(path.read_bytes(), path)
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError) as error:
+    except InputError:
+        raise
+    except (*DAMAGES, OSError, EOFError, ValueError, NotImplementedError) as error:
         raise InputError(
             f"{path} cannot be read as {path.suffix} ({error}); it is damaged or was cut short, "
             "fetch or write it anew"

@@ -120,6 +120,11 @@ def _read_names(
             f"{source} line {line}, the header: {record.fault}; mend it, or say --quote none "
             "if quotes are ordinary characters"
         )
+    if b"\0" in content[first : record.end]:
+        raise InputError(
+            f"{source} line {line}, the header, has NUL bytes: it is no text, or in an encoding "
+            "such as --encoding utf-16-le"
+        )
     names = clean_names([cell.decode() for cell in record.fields])
     if given is None:
         sample = sample_records(content, record.end, len(names), dialect)
@@ -149,7 +154,7 @@ def _tell_faults(
         told.append(f"line {first_line + line}: {fault}: {shown}")
     if len(scan.faults) > FAULTS_SHOWN:
         told.append(f"and {len(scan.faults) - FAULTS_SHOWN} more")
-    remedies = []
+    remedies = ["Mend these rows."] if len(scan.bad_widths) < len(scan.faults) else []
     if scan.bad_widths:
         remedies.append(_explain_widths(scan, names, separator))
     if scan.num_quote_faults:

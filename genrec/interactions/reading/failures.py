@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import polars as pl
+import pyarrow as pa
 
-__all__ = ["POLARS_ERRORS", "shorten"]
+__all__ = ["LIBRARY_ERRORS", "POLARS_ERRORS", "shorten"]
 
 POLARS_ERRORS = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
+LIBRARY_ERRORS = (
+    *POLARS_ERRORS,
+    pa.ArrowException,
+    OSError,
+    TypeError,
+    ValueError,
+    ImportError,
+    OverflowError,
+)
 CHARACTERS_SHOWN = 80
 
 

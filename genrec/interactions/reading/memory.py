@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from genrec.errors import InputError
+from genrec.interactions.reading.failures import LIBRARY_ERRORS
 
 __all__ = ["read_memory"]
 
@@ -54,7 +55,7 @@ def _from_polars(frame: Any) -> pl.DataFrame:  # Any: one of several kinds
     if isinstance(frame, pl.LazyFrame):
         try:
             return frame.collect()
-        except (pl.exceptions.PolarsError, OSError) as error:
+        except LIBRARY_ERRORS as error:
             raise InputError(f"a LazyFrame cannot be collected: {error}") from error
     raise InputError(f"a polars frame is needed, this is a {type(frame).__name__}")
 
@@ -90,7 +91,7 @@ def _from_series(name: str, series: Any) -> pl.Series:  # Any: pandas is no requ
             series = series.dt.to_timestamp()
         try:
             return pl.Series(name, pl.from_pandas(series, nan_to_null=True))
-        except (pl.exceptions.PolarsError, TypeError, ValueError, ImportError) as error:
+        except LIBRARY_ERRORS as error:
             raise InputError(f"column {name!r} has type {series.dtype}: {error}") from error
     return unify_values(name, series.tolist())
 
@@ -109,7 +110,7 @@ def _from_arrow(table: Any) -> pl.DataFrame:  # Any: pyarrow ships no types
     for name, column in zip(names, table.columns, strict=True):
         try:
             series = pl.from_arrow(column)
-        except (pl.exceptions.PolarsError, pa.ArrowException, TypeError, ValueError) as error:
+        except LIBRARY_ERRORS as error:
             raise InputError(
                 f"column {name!r} has type {column.type}, which cannot be read ({error}); "
                 "write it as text, numbers or times"
@@ -128,7 +129,12 @@ def _from_datasets(dataset: Any) -> pl.DataFrame:  # Any: datasets is no require
         )
     frame = None
     if not type(dataset).__name__.startswith("Iterable"):
-        frame = dataset.with_format(None).to_polars()
+        try:
+            frame = dataset.with_format(None).to_polars()
+        except LIBRARY_ERRORS as error:
+            raise InputError(
+                f"{type(dataset).__name__} has a column no frame holds: {error}"
+            ) from error
     if not isinstance(frame, pl.DataFrame):
         raise InputError(
             f"{type(dataset).__name__} cannot be read whole; load it without streaming"

@@ -52,9 +52,9 @@ class RecordScan:
     def add_fault(self, line: int, text: bytes, fault: str, num_fields: int) -> None:
         """Notes a row that cannot be read."""
         self.faults.append((line, text, fault))
-        if fault.startswith("has "):
+        if fault.endswith("field(s)"):
             self.bad_widths.append(num_fields)
-        else:
+        elif "quote" in fault:
             self.num_quote_faults += 1
 
     def apply_edits(self, content: bytes, begin: int) -> bytes:
@@ -127,11 +127,12 @@ def scan_records(content: bytes, begin: int, width: int, dialect: Dialect) -> Re
         if not text.strip() and dialect.separator not in text:
             scan.edits.append((start, end, b""))
             continue
-        if whole is not None and whole.fullmatch(text):
+        if whole is not None and whole.fullmatch(text) and b"\0" not in text:
             scan.num_rows += 1
             continue
         record = parse_record(content, start, dialect)
-        fault = record.fault or _find_fault(content, start, record, width, row_like)
+        fault = "has a NUL byte" if b"\0" in text else record.fault
+        fault = fault or _find_fault(content, start, record, width, row_like)
         if fault:
             scan.add_fault(line, text, fault, len(record.fields))
             scan.edits.append((start, end, b""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from genrec.interactions.reading.table_format import TableFormat, TableReading
 __all__ = ["read_table", "read_table_counted"]
 
 log = logging.getLogger(__name__)
+INDEX = re.compile(r"__index_level_\d+__")
 OF_FILES = {"separator": None, "encoding": None, "quote": '"', "has_header": True}
 
 
@@ -99,7 +101,8 @@ def _finish(
 ) -> TableReading:
     frame = _concatenate([reading.frame for reading in readings], files)
     frame = explode_lists(frame, table_format.explode)
-    frame = select_paths(frame, text_columns)
+    frame = _drop_unnamed_index(select_paths(frame, text_columns), text_columns)
+    frame = _decode_binary(frame, text_columns)
     problems = [reading.unreadable for reading in readings if reading.unreadable is not None]
     if not problems:
         return TableReading(frame=frame)
@@ -111,6 +114,25 @@ def _finish(
     )
     log.warning("left out %d row(s) that cannot be read: %s", unreadable.count, unreadable.detail)
     return TableReading(frame=frame, unreadable=unreadable)
+
+
+def _drop_unnamed_index(frame: pl.DataFrame, text_columns: Sequence[str]) -> pl.DataFrame:
+    """Without the row numbers that pandas stores beside a table as `__index_level_0__`."""
+    unnamed = [name for name in frame.columns if INDEX.fullmatch(name) and name not in text_columns]
+    return frame.drop(unnamed)
+
+
+def _decode_binary(frame: pl.DataFrame, text_columns: Sequence[str]) -> pl.DataFrame:
+    """With text where a column of ids or times holds its bytes, as some writers store it."""
+    for name in text_columns:
+        if name in frame.columns and frame[name].dtype == pl.Binary:
+            try:
+                frame = frame.with_columns(pl.col(name).cast(pl.String))
+            except pl.exceptions.PolarsError as error:
+                raise InputError(
+                    f"column {name!r} holds bytes that are no UTF-8 text; write it as text"
+                ) from error
+    return frame
 
 
 def _concatenate(frames: list[pl.DataFrame], files: Sequence[Path]) -> pl.DataFrame:

@@ -85,7 +85,7 @@ def _as_text(value: Any) -> str | None:
         return value
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    if isinstance(value, dict | list | tuple):
+    if isinstance(value, dict | list | tuple | bool):
         return json.dumps(value, ensure_ascii=False, default=str)
     return str(value)
 
