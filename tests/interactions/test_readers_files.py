@@ -57,9 +57,7 @@ def test_text_is_unpacked_by_its_ending(kind: str, ending: str, tmp_path: Path) 
 @pytest.mark.parametrize("name", ["log.csv.gz", "log.csv.bz2", "log.csv.zst", "log.csv.zip"])
 def test_a_packed_file_that_is_cut_short_is_refused(name: str, tmp_path: Path) -> None:
     content = os.urandom(500).hex().encode()
-    pack = {"gz": gzip.compress, "bz2": bz2.compress, "zst": zstandard}.get(
-        name.rsplit(".", maxsplit=1)[-1]
-    )
+    pack = PACK.get(name.split(".")[2])
     file = tmp_path / name
     file.write_bytes(pack(content) if pack else zip_of(file, log_csv=content).read_bytes())
     file.write_bytes(file.read_bytes()[:-30])
