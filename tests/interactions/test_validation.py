@@ -210,7 +210,7 @@ def test_a_row_with_two_defects_goes_only_when_one_of_them_is_dropped() -> None:
 
 @pytest.mark.parametrize("name", ["nonsense", "missing-column", "empty"])
 def test_a_kind_that_cannot_be_dropped_is_an_error(name: str) -> None:
-    with pytest.raises(InputError, match="what can be dropped: null-user"):
+    with pytest.raises(InputError, match="what can be dropped: unreadable-row, null-user"):
         check_log(base(), ColumnMapping(), drop=[name])
 
 
