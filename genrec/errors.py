@@ -10,6 +10,7 @@ __all__ = [
     "ArtifactMissingError",
     "DataError",
     "DeadlineExceededError",
+    "ForkedProcessError",
     "GenrecError",
     "InputError",
     "MissingDependencyError",
@@ -41,6 +42,10 @@ class ArtifactMissingError(ArtifactError, FileNotFoundError):
 
 class DeadlineExceededError(GenrecError):
     """A stage saw that its time was up and stopped; the funnel answers with what it has."""
+
+
+class ForkedProcessError(GenrecError, RuntimeError):
+    """A model that was loaded before a fork is asked in the child, where it would hang."""
 
 
 class TrainingError(GenrecError):

