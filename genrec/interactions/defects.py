@@ -19,6 +19,8 @@ class ProblemKind(StrEnum):
     """Every defect that is looked for, by the name that `--drop` takes."""
 
     EMPTY = "empty"
+    UNREADABLE_ROW = "unreadable-row"
+    """Found and left out by `read_table_counted`, before there is a frame."""
     MISSING_COLUMN = "missing-column"
     NULL_USER = "null-user"
     NULL_ITEM = "null-item"
@@ -31,8 +33,6 @@ class ProblemKind(StrEnum):
     CONFLICTING_POSITION = "conflicting-position"
     NULL_CATALOGUE = "null-catalogue"
     DUPLICATE_CATALOGUE = "duplicate-catalogue"
-    UNREADABLE_ROW = "unreadable-row"
-    """Found and left out by `read_table_counted`, before there is a frame."""
 
     @property
     def droppable(self) -> bool:

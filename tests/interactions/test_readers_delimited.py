@@ -230,6 +230,10 @@ def test_a_file_without_lines_is_an_empty_table(text: str) -> None:
     assert read(text).frame.shape == (0, 0)
 
 
+def test_a_file_of_blanks_has_no_rows() -> None:
+    assert read("  \n   ").frame.height == 0
+
+
 def test_a_header_alone_is_a_table_without_rows() -> None:
     assert read("user_id,item_id\n").frame.schema == {"user_id": pl.String, "item_id": pl.String}
 

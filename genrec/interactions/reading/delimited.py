@@ -70,7 +70,7 @@ def read_delimited(
 def _sniff_separator(content: bytes, quote: bytes | None) -> str:
     """The separator that the first lines have alike, the first one most of; else a comma."""
     lines = content[:BYTES_TRIED].split(b"\n", LINES_TRIED)[:LINES_TRIED]
-    texts = [line.decode("utf-8", "replace") for line in lines if line.strip()]
+    texts = [line.decode("utf-8", "replace") for line in lines if line.strip()] or [""]
     if quote is not None:
         mark = re.escape(quote.decode())
         texts = [re.sub(f"{mark}[^{mark}]*{mark}", "", text) for text in texts]
