@@ -46,9 +46,9 @@ def read_delimited(
         DataError: rows cannot be read, and they are not to be left out.
     """
     content = decode_text(content, source, table_format.encoding)
-    first = len(content) - len(content.lstrip(b"\n"))
-    if first == len(content):
+    if not content or content.isspace():
         return TableReading(frame=pl.DataFrame())
+    first = len(content) - len(content.lstrip(b"\n"))
     quote = table_format.quote.encode() if table_format.quote else None
     separator = table_format.separator or _sniff_separator(content[first:], quote)
     content, byte = _stand_in(content, separator, source)
