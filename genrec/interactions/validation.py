@@ -17,8 +17,11 @@ from genrec.interactions.defects import (
     parse_kinds,
 )
 from genrec.interactions.readers import CatalogueMapping, ColumnMapping
+from genrec.interactions.reading import list_paths, select_paths
 
 __all__ = ["CheckedLog", "check_log"]
+
+NAMES_SHOWN = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +71,7 @@ def check_log(
     """
     kinds = parse_kinds(drop)
     mapping = mapping.completed(frame.columns)
+    frame = select_paths(frame, _names_of(mapping))
     catalogue, item_defects, problems = _check_items(items, item_mapping or CatalogueMapping())
     problems = _missing_columns(frame, mapping) + problems
     events, defects, reading = read_columns(frame, mapping)
@@ -92,6 +96,11 @@ def check_log(
     )
 
 
+def _names_of(mapping: ColumnMapping) -> list[str]:
+    order = [name for name in (mapping.time, mapping.position) if name is not None]
+    return [mapping.user, mapping.item, *order, *mapping.kept.values()]
+
+
 def _missing_columns(frame: pl.DataFrame, mapping: ColumnMapping) -> list[Problem]:
     if not frame.width:
         return []
@@ -104,10 +113,9 @@ def _missing_columns(frame: pl.DataFrame, mapping: ColumnMapping) -> list[Proble
     }
     wanted |= {option: name for option, name in optional.items() if name is not None}
     pairs = [*wanted.items(), *(("--context", name) for name in mapping.context)]
+    there = list_paths(frame)[:NAMES_SHOWN]
     problems = [
-        missing_column(
-            frame, f"the log has no column {name!r}, it has {frame.columns}; set {option}"
-        )
+        missing_column(frame, f"the log has no column {name!r}, it has {there}; set {option}")
         for option, name in pairs
         if name not in frame.columns
     ]

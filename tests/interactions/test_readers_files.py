@@ -252,6 +252,19 @@ def test_a_file_that_may_not_be_read_is_refused(
         read_table(tmp_path / "log.csv")
 
 
+def test_a_file_that_memory_cannot_hold_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    LOG.write_csv(tmp_path / "log.csv")
+
+    def exhaust(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Path, "read_bytes", exhaust)
+    with pytest.raises(InputError, match="more memory than there is"):
+        read_table(tmp_path / "log.csv")
+
+
 @pytest.mark.parametrize(
     "name",
     ["log.csv", "log.jsonl", "log.json", "log.parquet", "log.arrow", "log.feather", "log.xlsx"],

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from genrec.errors import InputError
-from genrec.interactions import TableFormat, read_table, select_paths
+from genrec.interactions import ColumnMapping, TableFormat, check_log, read_table, select_paths
 
 EVENTS = [
     {"user": {"id": "u"}, "items": [{"item_id": "a"}, {"item_id": "b"}], "time": 5},
@@ -29,8 +29,22 @@ def test_a_path_finds_a_field_and_a_list_of_structs_is_unrolled(tmp_path: Path) 
     assert frame.select("user.id", "items.item_id", "time").rows() == [
         ("u", "a", 5),
         ("u", "b", 5),
+        ("v", None, 6),
         ("w", "a", 7),
     ]
+
+
+def test_every_name_of_a_mapping_may_be_a_path() -> None:
+    frame = pl.DataFrame(
+        {"who": [{"id": "u"}], "what": [{"id": "a", "kind": "view"}], "at": [{"s": 5}]}
+    )
+    mapping = ColumnMapping(user="who.id", item="what.id", time="at.s", event="what.kind")
+    checked = check_log(frame, mapping)
+    assert checked.problems == ()
+    assert checked.events.select("user_id", "item_id").row(0) == ("u", "a")
+    assert checked.extra["event"].to_list() == ["view"]
+    missing = check_log(frame, ColumnMapping(user="who.name", item="what.id", time="at.s"))
+    assert "'who.name', it has ['who', 'who.id', 'what', 'what.id'" in missing.problems[0].detail
 
 
 def test_a_path_through_a_list_asks_for_it_to_be_unrolled() -> None:
@@ -48,7 +62,7 @@ def test_a_column_of_that_very_name_wins_and_points_in_names_are_no_hindrance() 
 def test_lists_of_one_person_are_unrolled_side_by_side() -> None:
     frame = pl.DataFrame({"user_id": ["u", "v"], "items": [["a", "b"], None], "at": [[1, 2], []]})
     unrolled = read_table(frame, table_format=TableFormat(explode=("items", "at")))
-    assert unrolled.rows() == [("u", "a", 1), ("u", "b", 2)]
+    assert unrolled.rows() == [("u", "a", 1), ("u", "b", 2), ("v", None, None)]
     with pytest.raises(InputError, match=r"row 0 has 2 elements in 'items' and 1 in 'at'"):
         read_table(
             frame.with_columns(at=pl.Series([[1], []])),

@@ -73,8 +73,6 @@ def _read(
 ) -> pl.DataFrame:
     try:
         return read()
-    except MemoryError as error:
-        raise InputError(f"{path} is larger than the memory; divide it into files") from error
     except (*POLARS_ERRORS, OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise

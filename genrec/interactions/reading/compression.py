@@ -33,8 +33,6 @@ def read_bytes(path: Path) -> bytes:
             f"{path} cannot be read as {path.suffix} ({error}); it is damaged or was cut short, "
             "fetch or write it anew"
         ) from error
-    except MemoryError as error:
-        raise InputError(f"{path} is larger than the memory; divide it into files") from error
 
 
 def _unpack(content: bytes, path: Path) -> bytes:

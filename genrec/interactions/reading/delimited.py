@@ -166,6 +166,7 @@ def _tell_faults(
         kind=UNREADABLE_ROW,
         count=len(scan.faults),
         rows=(),
+        droppable=scan.num_rows > 0,
         detail=f"{source} {'; '.join(told)}. {' '.join(remedies)}",
     )
 
@@ -176,8 +177,8 @@ def _explain_widths(scan: RecordScan, names: list[str], separator: str) -> str:
     if count <= scan.num_rows:
         return f"{columns}. Put quotes around values that hold {separator!r}."
     return (
-        f"{columns}, but {count} row(s) have {width} field(s). Take lines before the header away, "
-        "or name the columns of the rows with --columns, or say with --separator what divides them."
+        f"{columns}, but {count} row(s) have {width} field(s). Name all {width} columns with "
+        "--columns, or take lines before the header away, or say with --separator what divides it."
     )
 
 

@@ -120,8 +120,19 @@ def read_file(path: Path, text_columns: Sequence[str], table_format: TableFormat
         DataError: rows cannot be read.
     """
     check_regular(path)
-    kind, compression = kind_of(path)
     refuse_lfs_pointer(path)
+    try:
+        return _read_by_kind(path, text_columns, table_format)
+    except MemoryError as error:
+        raise InputError(
+            f"{path} needs more memory than there is; divide it into files, or write it as Parquet"
+        ) from error
+
+
+def _read_by_kind(
+    path: Path, text_columns: Sequence[str], table_format: TableFormat
+) -> TableReading:
+    kind, compression = kind_of(path)
     if kind in COLUMNAR and not compression:
         _refuse_text_settings(path, table_format)
         with_names = rename_columns(COLUMNAR[kind](path), table_format.columns)

@@ -106,7 +106,13 @@ def _finish(
         if len(faults) > FAULTS_SHOWN:
             told.append(f"and {len(faults) - FAULTS_SHOWN} more")
         detail = f"{source} {'; '.join(told)}. Mend them: {REMEDY}."
-        unreadable = Problem(kind=UNREADABLE_ROW, count=len(faults), rows=(), detail=detail)
+        unreadable = Problem(
+            kind=UNREADABLE_ROW,
+            count=len(faults),
+            rows=(),
+            detail=detail,
+            droppable=bool(rows),
+        )
         if not table_format.drop_unreadable:
             raise DataError(source, [unreadable])
     try:

@@ -40,7 +40,7 @@ def list_paths(frame: pl.DataFrame) -> list[str]:
 def explode_lists(frame: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
     """The frame with a row for each element of these list columns, all unrolled side by side.
 
-    Rows whose lists are all empty or null leave no row.
+    A row whose lists are empty or null stays, with null in them: nobody is lost.
 
     Raises:
         InputError: there is no such column, it holds no lists, or lists of one row differ in
@@ -64,7 +64,11 @@ def explode_lists(frame: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
                 f"row {row} has {first[row]} elements in {names[0]!r} and {lengths[name][row]} in "
                 f"{name!r}; columns that are unrolled together need lists of one length"
             )
-    return frame.filter(first > 0).explode(list(names))
+    frame = frame.with_columns(
+        pl.when(first > 0).then(pl.col(name)).otherwise(pl.lit([None])).alias(name)
+        for name in names
+    )
+    return frame.explode(list(names))
 
 
 def _check_list(frame: pl.DataFrame, name: str) -> None:

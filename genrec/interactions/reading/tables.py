@@ -51,7 +51,8 @@ def read_table_counted(
             (delimited text), .json, .jsonl or .ndjson, .parquet or .pq, .arrow, .feather or .ipc,
             .xlsx (`pip install genrec[excel]`); text also as .gz, .bz2, .zip or .zst.
         text_columns: read as text, not as numbers, so that an id 007 of a text file stays 007;
-            names such as `properties.product_id` that lead into structs become columns.
+            names such as `properties.product_id` that lead into structs become columns. For other
+            names of a mapping (event, value, context) there is `select_paths`.
         table_format: how the text is read; None finds everything out.
 
     Returns:
