@@ -36,6 +36,7 @@ from genrec.interactions import (
     movielens_fingerprint,
     picture_html,
     read_table,
+    table_digest,
 )
 
 app = console.program(__doc__)
@@ -323,14 +324,10 @@ def default_name(file: Path) -> str:
 
 def hashes(file: Path, items: Path | None) -> dict[str, str | None]:
     """What names the content of the log and of its items."""
-    return {"sha256": sha256(file), "items_sha256": None if items is None else sha256(items)}
-
-
-def sha256(file: Path) -> str:
-    """What names the content of a file."""
-    if not file.is_file():
-        raise InputError(f"there is no file {file}; check the path")
-    return artifacts.sha256(file)
+    return {
+        "sha256": table_digest(file),
+        "items_sha256": None if items is None else table_digest(items),
+    }
 
 
 def main(argv: list[str] | None = None) -> None:

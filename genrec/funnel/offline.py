@@ -12,13 +12,12 @@ from pathlib import Path
 
 import polars as pl
 
-from genrec import artifacts
 from genrec.console import progress
 from genrec.errors import DataError, InputError
 from genrec.funnel.questions import Question
 from genrec.funnel.recommender import RecommendedItem, Recommender
 from genrec.interactions.readers import ColumnMapping
-from genrec.interactions.reading import read_table
+from genrec.interactions.reading import read_table, table_digest
 from genrec.interactions.validation import check_log
 
 __all__ = ["FileReport", "recommend_file"]
@@ -137,7 +136,7 @@ def read_questions(histories: Path) -> list[Question]:
 def _job(recommender: Recommender, histories: Path, k: int, size: int) -> str:
     """Names everything that the answer depends on."""
     ingredients = {
-        "histories": artifacts.sha256(histories),
+        "histories": table_digest(histories),
         # Without a name for the models, no answer of before is known to be theirs.
         "models": dict(recommender.digests) or uuid.uuid4().hex,
         "method": recommender.method,

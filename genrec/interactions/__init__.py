@@ -20,6 +20,7 @@ from genrec.interactions.reading import (
     read_table,
     read_table_counted,
     select_paths,
+    table_digest,
 )
 from genrec.interactions.requests import (
     NO_ITEM,
@@ -80,5 +81,6 @@ __all__ = [
     "select_paths",
     "select_top_k",
     "split_histories",
+    "table_digest",
     "transitions",
 ]

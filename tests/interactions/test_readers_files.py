@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import hashlib
 import os
 import socket
 import sys
@@ -16,7 +17,7 @@ import pyarrow as pa
 import pytest
 
 from genrec.errors import DataError, InputError, MissingDependencyError
-from genrec.interactions import TableFormat, read_table
+from genrec.interactions import TableFormat, read_table, table_digest
 
 LOG = pl.DataFrame({"user_id": [1, 1, 2], "item_id": ["a", "b", "a"], "timestamp": [5, 6, 7]})
 TEXT = LOG.write_csv().encode()
@@ -196,6 +197,19 @@ def test_a_link_to_a_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_bytes(TEXT)
     (tmp_path / "link.csv").symlink_to("log.csv")
     assert read_table(tmp_path / "link.csv").equals(LOG)
+
+
+def test_a_digest_names_what_all_files_of_a_table_hold(tmp_path: Path) -> None:
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_bytes(TEXT)
+    both = table_digest(tmp_path)
+    assert table_digest(tmp_path / "a.csv") == hashlib.sha256(TEXT).hexdigest()
+    assert both != table_digest(tmp_path / "a.csv")
+    (tmp_path / "b.csv").write_bytes(TEXT + b"9,c,9\n")
+    assert table_digest(tmp_path) != both
+    os.mkfifo(tmp_path / "c.csv")
+    with pytest.raises(InputError, match="a pipe"):
+        table_digest(tmp_path)
 
 
 def test_a_folder_is_read_in_order_without_hidden_files(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """From a file, a folder or a table in memory to one polars frame, read right or refused."""
 
+from genrec.interactions.reading.files import table_digest
 from genrec.interactions.reading.nested import list_paths, select_paths
 from genrec.interactions.reading.table_format import TableFormat, TableReading
 from genrec.interactions.reading.tables import read_table, read_table_counted
@@ -11,4 +12,5 @@ __all__ = [
     "read_table",
     "read_table_counted",
     "select_paths",
+    "table_digest",
 ]

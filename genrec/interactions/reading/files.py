@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import stat
 from collections.abc import Sequence
 from pathlib import Path
 
+from genrec import artifacts
 from genrec.errors import InputError
 from genrec.interactions.reading.columnar import read_arrow_file, read_excel, read_parquet
 from genrec.interactions.reading.compression import COMPRESSIONS, read_bytes
@@ -14,7 +17,7 @@ from genrec.interactions.reading.json_text import read_json
 from genrec.interactions.reading.memory import rename_columns
 from genrec.interactions.reading.table_format import TableFormat, TableReading
 
-__all__ = ["check_regular", "list_files", "read_file"]
+__all__ = ["check_regular", "list_files", "read_file", "table_digest"]
 
 DELIMITED = (".csv", ".tsv", ".txt", ".dat", ".inter")
 JSON = (".json", ".jsonl", ".ndjson")
@@ -83,6 +86,25 @@ def list_files(source: object) -> list[tuple[Path, dict[str, str]]]:
         examples = ", ".join(f"{file} ({kind})" for kind, file in sorted(kinds.items()))
         raise InputError(f"files of several kinds: {examples}; name the files of one kind")
     return found
+
+
+def table_digest(source: object) -> str:
+    """SHA-256 in hex, which names what a table's files hold; of one file it is the file's own.
+
+    Raises:
+        InputError: there is no such file, or something that is none.
+    """
+    files = list_files(source)
+    digests = []
+    for file, partitions in files:
+        check_regular(file)
+        try:
+            digests.append((artifacts.sha256(file), file.name, sorted(partitions.items())))
+        except OSError as error:
+            raise InputError(f"{file} cannot be read: {_reason(error)}") from error
+    if len(digests) == 1 and not digests[0][2]:
+        return digests[0][0]
+    return hashlib.sha256(json.dumps(digests).encode()).hexdigest()
 
 
 def _list_folder(folder: Path) -> list[tuple[Path, dict[str, str]]]:
