@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,17 +27,21 @@ from genrec.interactions import (
     InteractionDataset,
     Repeats,
     TableFormat,
+    TableReading,
     TimeUnit,
     check_log,
     describe,
     description_table,
     import_interactions,
     import_movielens,
+    is_text_file,
     movielens_fingerprint,
     picture_html,
     read_table,
+    read_table_counted,
     table_digest,
 )
+from genrec.interactions.defects import ProblemKind
 
 app = console.program(__doc__)
 
@@ -71,6 +75,24 @@ Context = Annotated[
 ]
 Separator = Annotated[
     str | None, typer.Option(help="Between the columns of a text file; found out if left out.")
+]
+Encoding = Annotated[
+    str | None, typer.Option(help="Of the text files, such as latin-1; UTF-8 if left out.")
+]
+Quote = Annotated[
+    str,
+    typer.Option(help="What stands around values of a text file; `none`: quotes are ordinary."),
+]
+Header = Annotated[
+    bool, typer.Option("--header/--no-header", help="Does the first line name the columns?")
+]
+Columns = Annotated[
+    str | None,
+    typer.Option(metavar="A,B,…", help="Names of all columns in order; they replace a header's."),
+]
+Explode = Annotated[
+    str | None,
+    typer.Option(metavar="A,B,…", help="List columns to unroll into rows, side by side."),
 ]
 Items = Annotated[
     Path | None,
@@ -111,7 +133,7 @@ def fetch(
 
 @app.command("import")
 def import_log(
-    file: Annotated[Path, typer.Argument(help="The log: Parquet, CSV, TSV or JSON lines.")],
+    file: Annotated[Path, typer.Argument(help="The log: a file, or a folder of them.")],
     out: Out,
     user: User = "user_id",
     item: Item = "item_id",
@@ -122,6 +144,11 @@ def import_log(
     value: Value = None,
     context: Context = None,
     separator: Separator = None,
+    encoding: Encoding = None,
+    quote: Quote = '"',
+    header: Header = True,
+    columns: Columns = None,
+    explode: Explode = None,
     items: Items = None,
     item_id: ItemId = "item_id",
     title: Title = None,
@@ -145,22 +172,31 @@ def import_log(
         time_unit=time_unit,
     )
     item_mapping = CatalogueMapping(item_id=item_id, title=title)
+    table_format = TableFormat(
+        separator=separator,
+        encoding=encoding,
+        quote=quote,
+        has_header=header,
+        columns=split_names(columns),
+        explode=split_names(explode) or (),
+        drop_unreadable=ProblemKind.UNREADABLE_ROW in (drop or ()),
+    )
     name = name or default_name(file)
     config: dict[str, Any] = {
         "name": name,
         "mapping": asdict(mapping),
         "item_mapping": asdict(item_mapping),
-        "separator": separator,
+        "table_format": asdict(table_format),
         "drop": sorted(drop or []),
         "repeats": repeats,
         **hashes(file, items),
     }
     if is_up_to_date(out, source=file.name, config=config, force=force):
         return
-    log, catalogue = read_tables(file, mapping, separator, items, item_mapping)
+    reading, catalogue = read_tables(file, mapping, table_format, items, item_mapping)
     with naming(file):
         dataset, summary = import_interactions(
-            log,
+            reading.frame,
             mapping,
             catalogue,
             item_mapping=item_mapping,
@@ -169,7 +205,7 @@ def import_log(
             drop=drop or (),
         )
     dataset.save(out, source=file.name, config=config)
-    tell(summary, out)
+    tell(count_unreadable(summary, reading), out)
 
 
 @app.command()
@@ -184,13 +220,18 @@ def validate(
     value: Value = None,
     context: Context = None,
     separator: Separator = None,
+    encoding: Encoding = None,
+    quote: Quote = '"',
+    header: Header = True,
+    columns: Columns = None,
+    explode: Explode = None,
     items: Items = None,
     item_id: ItemId = "item_id",
     title: Title = None,
     drop: Drop = None,
 ) -> None:
     """Looks for problems and writes nothing; exit code 2 if there are any."""
-    if file.is_dir():
+    if (file / artifacts.MANIFEST_NAME).is_file():
         dataset = InteractionDataset.load(file)
         console.say(f"{file} is intact: {size_of(dataset)}")
         return
@@ -205,8 +246,21 @@ def validate(
         time_unit=time_unit,
     )
     item_mapping = CatalogueMapping(item_id=item_id, title=title)
-    log, catalogue = read_tables(file, mapping, separator, items, item_mapping)
-    show_problems(file, log, check_log(log, mapping, catalogue, item_mapping, drop or ()))
+    table_format = TableFormat(
+        separator=separator,
+        encoding=encoding,
+        quote=quote,
+        has_header=header,
+        columns=split_names(columns),
+        explode=split_names(explode) or (),
+        drop_unreadable=ProblemKind.UNREADABLE_ROW in (drop or ()),
+    )
+    reading, catalogue = read_tables(file, mapping, table_format, items, item_mapping)
+    checked = check_log(reading.frame, mapping, catalogue, item_mapping, drop or ())
+    if reading.num_unreadable:
+        dropped = checked.dropped | {ProblemKind.UNREADABLE_ROW: reading.num_unreadable}
+        checked = replace(checked, dropped=dropped)
+    show_problems(file, reading.frame.height + reading.num_unreadable, checked)
 
 
 @app.command("describe")
@@ -255,20 +309,39 @@ def naming(file: Path) -> Iterator[None]:
         raise DataError(str(file), error.problems) from error
 
 
+def split_names(names: str | None) -> tuple[str, ...] | None:
+    """Names between commas; None where none are given."""
+    return None if names is None else tuple(name.strip() for name in names.split(","))
+
+
 def read_tables(
     file: Path,
     mapping: ColumnMapping,
-    separator: str | None,
+    table_format: TableFormat,
     items: Path | None,
     item_mapping: CatalogueMapping,
-) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+) -> tuple[TableReading, pl.DataFrame | None]:
     """The log, and the items where there is a table of them."""
-    table_format = TableFormat(separator=separator)
-    log = read_table(file, text_columns=mapping.text_columns, table_format=table_format)
+    reading = read_table_counted(file, text_columns=mapping.text_columns, table_format=table_format)
     if items is None:
-        return log, None
+        return reading, None
     as_text = (item_mapping.item_id, item_mapping.title or "title")
-    return log, read_table(items, text_columns=as_text)
+    is_text = is_text_file(items)
+    of_items = TableFormat(encoding=table_format.encoding if is_text else None)
+    return reading, read_table(items, text_columns=as_text, table_format=of_items)
+
+
+def count_unreadable(summary: ImportSummary, reading: TableReading) -> ImportSummary:
+    """The summary, with the rows that were left out before there was a table."""
+    num = reading.num_unreadable
+    if not num:
+        return summary
+    return replace(
+        summary,
+        num_rows=summary.num_rows + num,
+        num_dropped_rows=summary.num_dropped_rows + num,
+        dropped=summary.dropped | {str(ProblemKind.UNREADABLE_ROW): num},
+    )
 
 
 def tell(summary: ImportSummary, out: Path) -> None:
@@ -292,12 +365,12 @@ def tell(summary: ImportSummary, out: Path) -> None:
     console.say(f"wrote {out}")
 
 
-def show_problems(file: Path, log: pl.DataFrame, checked: CheckedLog) -> None:
+def show_problems(file: Path, num_rows: int, checked: CheckedLog) -> None:
     """Prints the problems as a table and leaves with 2, or says that there are none."""
     for kind, count in checked.dropped.items():
         console.say(f"would drop {count:,} row(s) with {kind}")
     if not checked.problems:
-        console.say(f"{file}: no problems in {checked.events.height:,} of {log.height:,} rows")
+        console.say(f"{file}: no problems in {checked.events.height:,} of {num_rows:,} rows")
         return
     table = Table("problem", "rows", "the first", "what it is", title=str(file))
     table.title_justify, table.columns[1].justify = "left", "right"

@@ -17,6 +17,7 @@ from genrec.interactions.readers import CatalogueMapping, ColumnMapping
 from genrec.interactions.reading import (
     TableFormat,
     TableReading,
+    is_text_file,
     read_table,
     read_table_counted,
     select_paths,
@@ -72,6 +73,7 @@ __all__ = [
     "import_interactions",
     "import_movielens",
     "is_among",
+    "is_text_file",
     "latest_events",
     "movielens_fingerprint",
     "picture_html",

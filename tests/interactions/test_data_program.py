@@ -194,3 +194,83 @@ def test_a_tab_may_be_written_as_two_characters(
     (tmp_path / "log.txt").write_text("user_id\titem_id\ttimestamp\nu,v\ta\t1\n")
     code, printed, _ = run(capsys, "validate", tmp_path / "log.txt", "--separator", "\\t")
     assert (code, "no problems in 1 of 1 rows" in printed) == (0, True)
+
+
+READING = {
+    "no header": (
+        "log.dat",
+        "u::a::1\nu::b::2\n",
+        ["--no-header", "--columns", "user_id, item_id,timestamp"],
+    ),
+    "a header by other names": (
+        "log.csv",
+        "1,2,3\nu,a,1\nu,b,2\n",
+        ["--columns", "user_id,item_id,timestamp"],
+    ),
+    "quotes as characters": (
+        "log.tsv",
+        'user_id\titem_id\ttimestamp\tt\nu\ta\t1\t"x\nu\tb\t2\ty"\n',
+        ["--quote", "none"],
+    ),
+    "lists": (
+        "log.jsonl",
+        '{"user_id": "u", "item_id": ["a", "b"], "timestamp": [1, 2]}\n',
+        ["--explode", "item_id,timestamp"],
+    ),
+    "nested names": (
+        "log.json",
+        '[{"user_id": "u", "p": {"id": "a"}, "timestamp": 1},'
+        ' {"user_id": "u", "p": {"id": "b"}, "timestamp": 2}]',
+        ["--item", "p.id"],
+    ),
+    "unreadable rows": (
+        "log.csv",
+        "user_id,item_id,timestamp\nu,a,1\nbroken\nu,b,2\n",
+        ["--drop", "unreadable-row"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", READING)
+def test_the_options_of_reading_give_the_log_that_is_meant(
+    case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, content, options = READING[case]
+    (tmp_path / name).write_text(content)
+    out = tmp_path / "data"
+    assert run(capsys, "import", tmp_path / name, "--out", out)[0] != 0
+    code, printed, _ = run(capsys, "import", tmp_path / name, "--out", out, *options)
+    assert code == 0
+    dataset = InteractionDataset.load(out)
+    assert dataset.catalogue.ids(dataset.histories.items_of(0)) == ["a", "b"]
+    if case == "unreadable rows":
+        assert "2 events of 3 rows" in printed
+        assert "dropped 1 row(s) with unreadable-row" in printed
+    code, printed, _ = run(capsys, "validate", tmp_path / name, *options)
+    assert code == 0
+    assert "no problems in 2 of" in printed
+
+
+def test_an_encoding_is_of_the_log_and_its_items(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "log.csv").write_text("user_id,item_id,timestamp\nu,é,1\n", "latin-1")
+    (tmp_path / "items.csv").write_text("item_id,title\né,Café\n", "latin-1")
+    words = ["import", tmp_path / "log.csv", "--items", tmp_path / "items.csv"]
+    words += ["--out", tmp_path / "data"]
+    code, _, failed = run(capsys, *words)
+    assert code != 0
+    assert "--encoding cp1252" in " ".join(failed.split())
+    assert run(capsys, *words, "--encoding", "cp1252")[0] == 0
+    assert InteractionDataset.load(tmp_path / "data").catalogue.titles([0]) == ["Café"]
+
+
+def test_a_folder_of_files_is_a_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    for day in (1, 2):
+        (folder / f"{day}.csv").write_text(f"user_id,item_id,timestamp\nu,i{day},{day}\n")
+    code, printed, _ = run(capsys, "validate", folder)
+    assert (code, "no problems in 2 of 2 rows" in printed) == (0, True)
+    code, printed, _ = run(capsys, "import", folder, "--out", tmp_path / "data")
+    assert (code, "logs: 1 users, 2 items" in printed) == (0, True)

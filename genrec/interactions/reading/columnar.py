@@ -49,7 +49,10 @@ def read_excel(path: Path) -> pl.DataFrame:
     def read() -> pl.DataFrame:
         try:
             workbook = fastexcel.read_excel(path)
-            sheets = [workbook.load_sheet(name).to_polars() for name in workbook.sheet_names]
+            sheets = [
+                workbook.load_sheet(name, schema_sample_rows=None).to_polars()
+                for name in workbook.sheet_names
+            ]
         except fastexcel.FastExcelError as error:
             raise ValueError(str(error)) from error
         filled = [

@@ -17,7 +17,7 @@ from genrec.interactions.reading.json_text import read_json
 from genrec.interactions.reading.memory import rename_columns
 from genrec.interactions.reading.table_format import TableFormat, TableReading
 
-__all__ = ["check_regular", "list_files", "read_file", "table_digest"]
+__all__ = ["check_regular", "is_text_file", "list_files", "read_file", "table_digest"]
 
 DELIMITED = (".csv", ".tsv", ".txt", ".dat", ".inter")
 JSON = (".json", ".jsonl", ".ndjson")
@@ -132,6 +132,12 @@ def kind_of(path: Path) -> tuple[str, str]:
     if compression in COMPRESSIONS:
         return Path(path.stem).suffix.lower(), compression
     return compression, ""
+
+
+def is_text_file(path: Path) -> bool:
+    """Whether the name says that it is text, which has an encoding: delimited or JSON."""
+    kind, compression = kind_of(path)
+    return kind in DELIMITED or kind in JSON or bool(compression)
 
 
 def read_file(path: Path, text_columns: Sequence[str], table_format: TableFormat) -> TableReading:
