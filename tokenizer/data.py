@@ -43,6 +43,31 @@ from genrec.interactions import (
 )
 from genrec.interactions.defects import ProblemKind
 
+from .data_options import (
+    Columns,
+    Context,
+    Drop,
+    Encoding,
+    Event,
+    Explode,
+    Force,
+    Header,
+    Item,
+    ItemId,
+    Items,
+    Out,
+    Position,
+    Quote,
+    Separator,
+    Time,
+    Title,
+    Unit,
+    User,
+    Value,
+    mapping_of,
+    table_format_of,
+)
+
 app = console.program(__doc__)
 
 
@@ -50,65 +75,6 @@ class KnownData(StrEnum):
     """What `fetch` can obtain."""
 
     MOVIELENS_100K = MOVIELENS_NAME
-
-
-Out = Annotated[Path, typer.Option(help="The data folder to write, as RUN/data.")]
-Force = Annotated[bool, typer.Option(help="Make it anew even if nothing has changed.")]
-User = Annotated[str, typer.Option(help="Column of the user ids.")]
-Item = Annotated[str, typer.Option(help="Column of the item ids.")]
-Time = Annotated[
-    str | None,
-    typer.Option(
-        help="Column of the times: numbers since 1970, dates or ISO 8601 text (UTC without a zone)."
-        " Without --time and --position, columns timestamp and position are taken."
-    ),
-]
-Unit = Annotated[TimeUnit, typer.Option(help="What numbers in the time column count.")]
-Position = Annotated[
-    str | None,
-    typer.Option(help="Column of the place in the user's history; the order where it is given."),
-]
-Event = Annotated[str | None, typer.Option(help="Column that says what was done.")]
-Value = Annotated[str | None, typer.Option(help="Column of a rating or an amount.")]
-Context = Annotated[
-    list[str] | None, typer.Option(metavar="COLUMN", help="A further column to keep. Repeatable.")
-]
-Separator = Annotated[
-    str | None, typer.Option(help="Between the columns of a text file; found out if left out.")
-]
-Encoding = Annotated[
-    str | None, typer.Option(help="Of the text files, such as latin-1; UTF-8 if left out.")
-]
-Quote = Annotated[
-    str,
-    typer.Option(help="What stands around values of a text file; `none`: quotes are ordinary."),
-]
-Header = Annotated[
-    bool, typer.Option("--header/--no-header", help="Does the first line name the columns?")
-]
-Columns = Annotated[
-    str | None,
-    typer.Option(metavar="A,B,…", help="Names of all columns in order; they replace a header's."),
-]
-Explode = Annotated[
-    str | None,
-    typer.Option(metavar="A,B,…", help="List columns to unroll into rows, side by side."),
-]
-Items = Annotated[
-    Path | None,
-    typer.Option(
-        help="Table of the items, in the order of their index; all its columns are kept. Without "
-        "it the catalogue is the items of the log, without titles."
-    ),
-]
-ItemId = Annotated[str, typer.Option(help="Column of the item ids in --items.")]
-Title = Annotated[
-    str | None, typer.Option(help="Column of the titles in --items; `title` where there is one.")
-]
-Drop = Annotated[
-    list[str] | None,
-    typer.Option(metavar="KIND", help="Leave out rows with this kind of problem. Repeatable."),
-]
 
 
 @app.command()
@@ -161,26 +127,9 @@ def import_log(
     force: Force = False,
 ) -> None:
     """Imports a log and its items; problems fail, all at once, and nothing is written."""
-    mapping = ColumnMapping(
-        user=user,
-        item=item,
-        time=time,
-        position=position,
-        event=event,
-        value=value,
-        context=tuple(context or ()),
-        time_unit=time_unit,
-    )
+    mapping = mapping_of(user, item, time, position, event, value, context, time_unit)
     item_mapping = CatalogueMapping(item_id=item_id, title=title)
-    table_format = TableFormat(
-        separator=separator,
-        encoding=encoding,
-        quote=quote,
-        has_header=header,
-        columns=split_names(columns),
-        explode=split_names(explode) or (),
-        drop_unreadable=ProblemKind.UNREADABLE_ROW in (drop or ()),
-    )
+    table_format = table_format_of(separator, encoding, quote, header, columns, explode, drop)
     name = name or default_name(file)
     config: dict[str, Any] = {
         "name": name,
@@ -235,26 +184,9 @@ def validate(
         dataset = InteractionDataset.load(file)
         console.say(f"{file} is intact: {size_of(dataset)}")
         return
-    mapping = ColumnMapping(
-        user=user,
-        item=item,
-        time=time,
-        position=position,
-        event=event,
-        value=value,
-        context=tuple(context or ()),
-        time_unit=time_unit,
-    )
+    mapping = mapping_of(user, item, time, position, event, value, context, time_unit)
     item_mapping = CatalogueMapping(item_id=item_id, title=title)
-    table_format = TableFormat(
-        separator=separator,
-        encoding=encoding,
-        quote=quote,
-        has_header=header,
-        columns=split_names(columns),
-        explode=split_names(explode) or (),
-        drop_unreadable=ProblemKind.UNREADABLE_ROW in (drop or ()),
-    )
+    table_format = table_format_of(separator, encoding, quote, header, columns, explode, drop)
     reading, catalogue = read_tables(file, mapping, table_format, items, item_mapping)
     checked = check_log(reading.frame, mapping, catalogue, item_mapping, drop or ())
     if reading.num_unreadable:
@@ -307,11 +239,6 @@ def naming(file: Path) -> Iterator[None]:
         yield
     except DataError as error:
         raise DataError(str(file), error.problems) from error
-
-
-def split_names(names: str | None) -> tuple[str, ...] | None:
-    """Names between commas; None where none are given."""
-    return None if names is None else tuple(name.strip() for name in names.split(","))
 
 
 def read_tables(

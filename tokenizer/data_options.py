@@ -1,0 +1,118 @@
+"""The options of `genrec data`: which column means what, and how a table is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genrec.interactions import ColumnMapping, TableFormat, TimeUnit
+from genrec.interactions.defects import ProblemKind
+
+Out = Annotated[Path, typer.Option(help="The data folder to write, as RUN/data.")]
+Force = Annotated[bool, typer.Option(help="Make it anew even if nothing has changed.")]
+User = Annotated[str, typer.Option(help="Column of the user ids.")]
+Item = Annotated[str, typer.Option(help="Column of the item ids.")]
+Time = Annotated[
+    str | None,
+    typer.Option(
+        help="Column of the times: numbers since 1970, dates or ISO 8601 text (UTC without a zone)."
+        " Without --time and --position, columns timestamp and position are taken."
+    ),
+]
+Unit = Annotated[TimeUnit, typer.Option(help="What numbers in the time column count.")]
+Position = Annotated[
+    str | None,
+    typer.Option(help="Column of the place in the user's history; the order where it is given."),
+]
+Event = Annotated[str | None, typer.Option(help="Column that says what was done.")]
+Value = Annotated[str | None, typer.Option(help="Column of a rating or an amount.")]
+Context = Annotated[
+    list[str] | None, typer.Option(metavar="COLUMN", help="A further column to keep. Repeatable.")
+]
+Separator = Annotated[
+    str | None, typer.Option(help="Between the columns of a text file; found out if left out.")
+]
+Encoding = Annotated[
+    str | None, typer.Option(help="Of the text files, such as latin-1; UTF-8 if left out.")
+]
+Quote = Annotated[
+    str,
+    typer.Option(help="What stands around values of a text file; `none`: quotes are ordinary."),
+]
+Header = Annotated[
+    bool, typer.Option("--header/--no-header", help="Does the first line name the columns?")
+]
+Columns = Annotated[
+    str | None,
+    typer.Option(metavar="A,B,…", help="Names of all columns in order; they replace a header's."),
+]
+Explode = Annotated[
+    str | None,
+    typer.Option(metavar="A,B,…", help="List columns to unroll into rows, side by side."),
+]
+Items = Annotated[
+    Path | None,
+    typer.Option(
+        help="Table of the items, in the order of their index; all its columns are kept. Without "
+        "it the catalogue is the items of the log, without titles."
+    ),
+]
+ItemId = Annotated[str, typer.Option(help="Column of the item ids in --items.")]
+Title = Annotated[
+    str | None, typer.Option(help="Column of the titles in --items; `title` where there is one.")
+]
+Drop = Annotated[
+    list[str] | None,
+    typer.Option(metavar="KIND", help="Leave out rows with this kind of problem. Repeatable."),
+]
+
+
+def mapping_of(
+    user: str,
+    item: str,
+    time: str | None,
+    position: str | None,
+    event: str | None,
+    value: str | None,
+    context: list[str] | None,
+    time_unit: TimeUnit,
+) -> ColumnMapping:
+    """Which column means what, by these options."""
+    return ColumnMapping(
+        user=user,
+        item=item,
+        time=time,
+        position=position,
+        event=event,
+        value=value,
+        context=tuple(context or ()),
+        time_unit=time_unit,
+    )
+
+
+def table_format_of(
+    separator: str | None,
+    encoding: str | None,
+    quote: str,
+    header: bool,
+    columns: str | None,
+    explode: str | None,
+    drop: list[str] | None,
+) -> TableFormat:
+    """How a table is read, by these options."""
+    return TableFormat(
+        separator=separator,
+        encoding=encoding,
+        quote=quote,
+        has_header=header,
+        columns=split_names(columns),
+        explode=split_names(explode) or (),
+        drop_unreadable=ProblemKind.UNREADABLE_ROW in (drop or ()),
+    )
+
+
+def split_names(names: str | None) -> tuple[str, ...] | None:
+    """Names between commas; None where none are given."""
+    return None if names is None else tuple(name.strip() for name in names.split(","))
