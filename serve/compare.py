@@ -56,7 +56,7 @@ def compare_run(
         list[str] | None,
         typer.Option(
             metavar="NAME=FILE",
-            help="Lists of another model: Parquet with user_id, item_id, rank from 1. Repeatable.",
+            help="Lists of another model: a table with user_id, item_id, rank from 1. Repeatable.",
         ),
     ] = None,
     latency_users: Annotated[

@@ -13,7 +13,7 @@ import torch
 from genrec.errors import DataError, InputError, Problem
 from genrec.evaluation.metrics import target_ranks
 from genrec.evaluation.offline import EvaluationTask, Faults, RankedLists, count_faults
-from genrec.interactions import NO_ITEM, InteractionDataset, Recommendations, read_ids
+from genrec.interactions import NO_ITEM, InteractionDataset, Recommendations, read_ids, read_table
 
 __all__ = ["PredictedLists", "load_predictions"]
 
@@ -38,12 +38,12 @@ class PredictedLists:
 def load_predictions(
     path: Path | str, name: str, dataset: InteractionDataset, task: EvaluationTask
 ) -> PredictedLists:
-    """The lists of a Parquet file (`user_id`, `item_id`, `rank` from 1), judged like any other.
+    """The lists of a file (`user_id`, `item_id`, `rank` from 1), judged like any other.
 
     Ranks beyond `task.k` are not looked at; a rank that is left out is an empty place.
 
     Raises:
-        InputError: there is no such file, or it is not Parquet.
+        InputError: there is no such file, or it cannot be read as a table.
         DataError: a column is missing, or rows with nulls, unknown users or items, a rank below
             1, a rank or an item twice for one person; all of them at once.
     """
@@ -76,12 +76,7 @@ def load_predictions(
 
 
 def _read(path: Path) -> pl.DataFrame:
-    if not path.is_file():
-        raise InputError(f"{path}: there is no such file of predictions")
-    try:
-        table = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise InputError(f"{path} cannot be read as Parquet: {error}") from error
+    table = read_table(path, text_columns=("user_id", "item_id"))
     missing = [column for column in COLUMNS if column not in table.columns]
     if missing:
         detail = f"the table has {table.columns}; it needs {', '.join(COLUMNS)}"

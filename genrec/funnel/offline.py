@@ -13,7 +13,7 @@ from pathlib import Path
 import polars as pl
 
 from genrec.console import progress
-from genrec.errors import DataError, InputError
+from genrec.errors import DataError, InputError, Problem
 from genrec.funnel.questions import Question
 from genrec.funnel.recommender import RecommendedItem, Recommender
 from genrec.interactions.readers import ColumnMapping
@@ -115,11 +115,13 @@ def read_questions(histories: Path) -> list[Question]:
         InputError: the table cannot be read.
         DataError: it lacks a column or has defective rows; all of them are told at once.
     """
-    table = read_table(histories, text_columns=("user_id", "item_id"))
+    try:
+        table = read_table(histories, text_columns=ColumnMapping().text_columns)
+    except DataError as error:
+        raise _without_drop(histories, error.problems) from error
     checked = check_log(table, ColumnMapping())
     if checked.problems:
-        final = [replace(problem, droppable=False) for problem in checked.problems]
-        raise DataError(str(histories), final)
+        raise _without_drop(histories, checked.problems)
     people = (
         checked.events.with_row_index("row")
         .sort("position", "microseconds", "row")
@@ -131,6 +133,11 @@ def read_questions(histories: Path) -> list[Question]:
         Question(user_id=user_id, history=items)
         for user_id, items in people.select("user_id", "item_id").iter_rows()
     ]
+
+
+def _without_drop(histories: Path, problems: Sequence[Problem]) -> DataError:
+    """The problems, without the offer to drop rows, which nobody takes here."""
+    return DataError(str(histories), [replace(problem, droppable=False) for problem in problems])
 
 
 def _job(recommender: Recommender, histories: Path, k: int, size: int) -> str:

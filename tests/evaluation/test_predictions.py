@@ -122,8 +122,19 @@ def test_a_rank_that_is_no_integer_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there_or_no_parquet_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no such file"):
+    with pytest.raises(InputError, match="there is no file"):
         load(tmp_path / "nothing.parquet")
     (tmp_path / "text.parquet").write_text("not a table")
     with pytest.raises(InputError, match="cannot be read as Parquet"):
         load(tmp_path / "text.parquet")
+
+
+def test_predictions_are_read_from_any_kind_of_table(tmp_path: Path) -> None:
+    rows = pl.DataFrame({"user_id": ["u0"], "item_id": ["i1"], "rank": [1]})
+    rows.write_parquet(tmp_path / "x.parquet")
+    rows.write_csv(tmp_path / "x.csv")
+    rows.write_ndjson(tmp_path / "x.jsonl")
+    expected = load(tmp_path / "x.parquet")
+    for name in ("x.csv", "x.jsonl"):
+        assert load(tmp_path / name).num_missing_users == expected.num_missing_users
+        assert load(tmp_path / name).num_other_users == 0

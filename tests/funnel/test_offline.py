@@ -147,6 +147,7 @@ def test_rows_without_a_position_go_by_time(tmp_path: Path) -> None:
         ("user_id,position\na,1\n", "item_id"),
         ("user_id,item_id,position\na,,1\n", "null"),
         ("user_id,item_id,position\n", "no rows"),
+        ("user_id,item_id,position\na,1,1\nb\n", "line 3: has 1 field"),
     ],
 )
 def test_a_defective_file_is_refused_with_its_defects(
