@@ -191,6 +191,11 @@ def test_quotes_inside_of_a_value_are_ordinary() -> None:
     assert read(tracks(*names)).frame["track"].to_list()[5:] == names
 
 
+def test_an_ordinary_quote_beside_a_quoted_separator_changes_neither() -> None:
+    frame = read('item_id,title,note\n1,12" Mix,"a, b"\n2,x,"""y"", z"\n').frame
+    assert frame.rows() == [("1", '12" Mix', "a, b"), ("2", "x", '"y", z')]
+
+
 def test_a_quoted_value_may_hold_line_breaks_separators_and_quotes() -> None:
     text = 'item_id,title,description\n1,A,"Soft.\nWarm, too.\n""Best"""\n2,B,plain\n3,"C, c",\n'
     frame = read(text).frame
@@ -239,6 +244,16 @@ def test_a_file_of_blanks_has_no_rows() -> None:
 
 def test_a_header_alone_is_a_table_without_rows() -> None:
     assert read("user_id,item_id\n").frame.schema == {"user_id": pl.String, "item_id": pl.String}
+
+
+@settings(max_examples=100, deadline=None)
+@given(text=st.text(st.sampled_from('ab" ,\n'), max_size=30))
+def test_text_of_any_kind_gives_the_rows_that_are_not_told(text: str) -> None:
+    """Every filled line is a row, a part of one, or an unreadable one that is counted."""
+    reading = read("item_id,title\nx,y\n" + text, drop_unreadable=True)
+    inner = reading.frame.select(pl.all().str.count_matches("\n").sum()).row(0)
+    filled = sum(bool(line.strip()) for line in text.split("\n"))
+    assert filled <= reading.frame.height - 1 + sum(inner) + reading.num_unreadable
 
 
 VALUES = st.text(st.sampled_from('ab12 "\t,;\n'), max_size=6)

@@ -204,6 +204,7 @@ def _parse(
     if frame is not None and frame.height == num_rows:
         return frame
     rows = sample_records(content, 0, len(names), dialect, limit=num_rows)
+    assert len(rows) == num_rows, "a row that was looked at is another one now"
     columns = [[value.decode() or None for value in column] for column in zip(*rows, strict=True)]
     return pl.DataFrame(
         [

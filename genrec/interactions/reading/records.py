@@ -166,13 +166,15 @@ def _whole_line(width: int, dialect: Dialect) -> re.Pattern[bytes] | None:
 
 def _write(fields: list[bytes], dialect: Dialect) -> bytes:
     """The row as CSV, with quotes around what needs them."""
-    quote = dialect.quote
+    quote, separator = dialect.quote, dialect.separator
     if quote is not None:
         fields = [
-            quote + value.replace(quote, quote * 2) + quote if quote in value else value
+            quote + value.replace(quote, quote * 2) + quote
+            if quote in value or separator in value
+            else value
             for value in fields
         ]
-    return dialect.separator.join(fields) + b"\n"
+    return separator.join(fields) + b"\n"
 
 
 def _find_closing_quote(content: bytes, place: int, quote: bytes) -> int:
