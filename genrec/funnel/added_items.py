@@ -89,7 +89,8 @@ def grown_catalogue(model: GenerativeRecommender, added: SemanticIdStore) -> Liv
             f"{content.shape[1]}, the generator reads {width}; {REMEDY}"
         )
     live = LiveCatalogue(model, room=len(content))
-    live.add(added.codes[len(added.ids.codes) :], content.reshape(-1, width))
+    index = live.add(added.codes[len(added.ids.codes) :], content.reshape(-1, width))
+    live.remove(index[added.removed])
     if len(content) > MANY:
         live.compact()
     return live

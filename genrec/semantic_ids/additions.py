@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from genrec.semantic_ids.collisions import require_capacity
 from genrec.semantic_ids.room import Room
@@ -57,14 +58,21 @@ class IdChooser:
         shape = (len(content), len(sizes))
         chosen = ChosenIds(codes=np.empty(shape, np.uint16), nearest=np.empty(shape, np.uint16))
         require_capacity(self._num_items + len(content), sizes)
-        # One row at a time: in a product of several, rounding depends on how many there are.
-        encoded = [self._ids.encode_content(row) for row in torch.from_numpy(content)[:, None]]
-        for item, latent in enumerate(encoded):
+        for item, latent in enumerate(self._encode(content)):
             nearest = self._ids.quantizer.assign(latent)[0].tolist()
             chosen.nearest[item] = nearest
             chosen.codes[item] = self._room.take(latent[0].numpy(), len(sizes), nearest)
         self._num_items += len(content)
         return chosen
+
+    def nearest(self, content: Floats) -> Codes:
+        """uint16 [n, L]: the codes that items would have if all were free; none are taken."""
+        rows = [self._ids.quantizer.assign(latent)[0].tolist() for latent in self._encode(content)]
+        return np.array(rows, dtype=np.uint16).reshape(len(rows), len(self._ids.codebook_sizes))
+
+    def _encode(self, content: Floats) -> list[Tensor]:
+        # One row at a time: in a product of several, rounding depends on how many there are.
+        return [self._ids.encode_content(row) for row in torch.from_numpy(content)[:, None]]
 
     def fill(self, codes: Codes) -> None:
         """Notes that these ids, [n, L], are taken: another process gave them."""

@@ -10,13 +10,17 @@ import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from genrec import artifacts
+from genrec.checked import ArraySpec, read_arrays, read_json
 from genrec.errors import ArtifactError
-from genrec.semantic_ids.journal import Journal, sync_folder
+from genrec.semantic_ids.given_items import is_text
+from genrec.semantic_ids.journal import Journal
+from genrec.semantic_ids.journal_head import sync_folder
 
 __all__ = ["TakenOver", "additions_of", "put_back_interrupted"]
 
@@ -48,6 +52,10 @@ class TakenOver:
     content: Floats
     """float32 [A, D]: what they were encoded from."""
     titles: list[str | None]
+    removed: npt.NDArray[np.bool_]
+    """bool [A]: items that no answer shall hold any more; their places stay theirs."""
+    retired: Codes
+    """uint16 [R, L]: codes that changed items had before; nobody gets them again."""
     checksum: str = ""
     """Of the last record of the journal that was taken over last."""
     base: str | None = None
@@ -65,7 +73,15 @@ class TakenOver:
         if not path.exists():
             none = np.empty((0, num_levels), dtype=np.uint16)
             content = np.empty((0, width), dtype=np.float32)
-            return cls(item_ids=[], codes=none, native_codes=none, content=content, titles=[])
+            return cls(
+                item_ids=[],
+                codes=none,
+                native_codes=none,
+                content=content,
+                titles=[],
+                removed=np.empty(0, dtype=np.bool_),
+                retired=none,
+            )
         try:
             artifact = artifacts.read(path, kind=ADDITIONS_KIND)
         except ArtifactError as error:
@@ -74,23 +90,18 @@ class TakenOver:
                 f"{path} from a copy, or move it away and add its items again: they may get other "
                 "ids"
             ) from error
-        with np.load(artifact.file(ARRAYS_FILE), allow_pickle=False) as arrays:
-            codes, native_codes = arrays["codes"], arrays["native_codes"]
-            content = arrays["content"]
-        facts = json.loads(artifact.file(FACTS_FILE).read_text())
+        facts = _read_facts(artifact.file(FACTS_FILE))
+        arrays = _read_items(artifact.file(ARRAYS_FILE), len(facts["item_ids"]), num_levels, width)
         return cls(
-            codes=codes,
-            native_codes=native_codes,
-            content=content,
-            base=artifact.parents["semantic_ids"],
-            digest=artifact.digest,
+            **arrays,
             **facts,
+            base=artifact.parents.get("semantic_ids"),
+            digest=artifact.digest,
         )
 
     def has_all_of(self, journal: Journal) -> bool:
         """Whether this journal was taken over last: then a crash kept a new one from its place."""
-        behind_it = journal.start.num_added + journal.num_records
-        return (behind_it, journal.checksum) == (len(self.item_ids), self.checksum)
+        return bool(self.checksum) and journal.checksum == self.checksum
 
     def write(self, path: Path, ids: artifacts.Artifact) -> None:
         """Puts them at `path`, in the place of what stands there; no crash loses both."""
@@ -101,6 +112,8 @@ class TakenOver:
                 codes=self.codes,
                 native_codes=self.native_codes,
                 content=self.content,
+                removed=self.removed,
+                retired=self.retired,
             )
             facts = {
                 "item_ids": self.item_ids,
@@ -111,6 +124,41 @@ class TakenOver:
         # The journal is emptied next; it must not be gone from the disk before this is there.
         sync_folder(path)
         sync_folder(path.parent)
+
+
+def _read_facts(path: Path) -> dict[str, Any]:
+    """Ids, titles and checksum, each of its type."""
+    facts = read_json(path)
+    if not isinstance(facts, dict) or set(facts) != {"item_ids", "titles", "checksum"}:
+        raise ArtifactError(f"{path} must have item_ids, titles and checksum, and nothing else")
+    item_ids, titles = facts["item_ids"], facts["titles"]
+    usable = (
+        isinstance(item_ids, list)
+        and all(is_text(item_id) and item_id for item_id in item_ids)
+        and isinstance(titles, list)
+        and all(title is None or is_text(title) for title in titles)
+        and len(titles) == len(item_ids)
+        and isinstance(facts["checksum"], str)
+    )
+    if not usable or len(set(item_ids)) < len(item_ids):
+        raise ArtifactError(f"{path} does not name each item once, with a title or null")
+    return facts
+
+
+def _read_items(path: Path, num_items: int, num_levels: int, width: int) -> dict[str, Any]:
+    """The arrays of A items; none were removed or changed before there were marks for it."""
+    codes = ("uint16", (num_items, num_levels or None))
+    expected: dict[str, ArraySpec] = {
+        "codes": codes,
+        "native_codes": codes,
+        "content": ("float32", (num_items, width or None)),
+        "removed": ("bool", (num_items,)),
+        "retired": ("uint16", (None, num_levels or None)),
+    }
+    arrays = read_arrays(path, expected, optional=("removed", "retired"))
+    arrays.setdefault("removed", np.zeros(num_items, dtype=np.bool_))
+    arrays.setdefault("retired", arrays["codes"][:0])
+    return arrays
 
 
 def refuse_earlier_format(ids: Path) -> None:
@@ -135,7 +183,7 @@ def put_back_interrupted(path: Path, base: str | None) -> None:
             found = artifacts.read(old, kind=ADDITIONS_KIND)
         except ArtifactError:  # an earlier one, half removed
             continue
-        if found.parents["semantic_ids"] != base:
+        if found.parents.get("semantic_ids") != base:
             continue
         logger.warning("%s had been moved away by a run that was interrupted; put back", path)
         old.rename(path)

@@ -10,6 +10,7 @@ from pathlib import Path
 from genrec.errors import ArtifactError, InputError
 from genrec.semantic_ids.compaction import TakenOver, additions_of
 from genrec.semantic_ids.journal import Journal, exclusive, has_locks, journal_of, lock_of
+from genrec.semantic_ids.journal_head import head_of
 
 __all__ = ["refuse_to_lose_items", "replacing"]
 
@@ -32,7 +33,7 @@ def replacing(path: Path | str, *, discard: bool) -> Iterator[None]:
     with exclusive(lock_of(path)) if has_locks() else nullcontext():
         if not discard:
             refuse_to_lose_items(path)
-        added = (journal_of(path), additions_of(path))
+        added = (journal_of(path), head_of(journal_of(path)), additions_of(path))
         aside = {each: each.with_name(f".{each.name}.discarded") for each in added if each.exists()}
         for place, away in aside.items():
             _remove(away)
@@ -82,4 +83,4 @@ def _num_added(path: Path) -> int:
         return taken_over
     journal = Journal.open(journal_of(path))
     records = journal.read_new() or []
-    return max(taken_over, journal.start.num_added + len(records))
+    return max(taken_over, journal.start.num_added + len({each.item_id for each in records}))

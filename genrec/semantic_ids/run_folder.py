@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import polars as pl
+
 from genrec import artifacts
 from genrec.embeddings import EMBEDDINGS_KIND
 from genrec.errors import ArtifactError
 from genrec.interactions import DATA_KIND, Histories, InteractionDataset, Protocol, split_histories
 from genrec.semantic_ids.semantic_ids import SEMANTIC_IDS_KIND
 
-__all__ = ["find_data", "find_embeddings", "find_parent", "training_histories"]
+__all__ = [
+    "find_data",
+    "find_embeddings",
+    "find_parent",
+    "fitted_item_ids",
+    "training_histories",
+]
 
 
 def find_data(ids: Path, given: Path | None = None) -> Path | None:
@@ -73,6 +81,19 @@ def find_embeddings(ids: Path, given: Path | None = None) -> Path | None:
             "the same data"
         )
     return given
+
+
+def fitted_item_ids(ids: artifacts.Artifact) -> list[str] | None:
+    """The user's ids of the items that these ids were fitted to, in the order of item_index.
+
+    Returns:
+        None if the data that they were made from does not stand beside them.
+    """
+    found = _beside(ids.path, "data", DATA_KIND)
+    if found is None or found.digest != ids.parents.get("data"):
+        return None
+    items = pl.read_parquet(found.file("items.parquet"), columns=["item_id"])
+    return items["item_id"].cast(pl.String).to_list()
 
 
 def find_parent(ids: Path, name: str, *, kind: str) -> Path | None:

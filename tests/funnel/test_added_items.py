@@ -138,9 +138,48 @@ def test_many_items_are_served_as_few_are(run: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_what_cannot_be_served_is_refused(run: Path) -> None:
-    add(run, "i13")
-    with pytest.raises(InputError, match=r"are in the catalogue already, as \['i13'\]"):
-        loaded(run)
+    add(run, "i13")  # it is in the catalogue, and has an id
+    assert SemanticIdStore.open(run / "semantic_ids").item_ids == []
+    add(run, "new")
+    loaded(run)
     journal_of(run / "semantic_ids").write_bytes(b"nonsense\n")
     with pytest.raises(ArtifactError, match="altered"):
         loaded(run)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("compacted", [True, False])
+def test_a_removed_item_is_answered_by_nobody_and_may_stand_in_histories(
+    run: Path, method: str, compacted: bool
+) -> None:
+    store = add(run, "new", "newer")
+    store.remove(["new"])
+    if compacted:
+        store.compact()
+    recommender = loaded(run, method)
+    everything = recommender.recommend(HISTORY, k=1000)
+    assert "new" not in [item.item_id for item in everything]
+    assert recommender.recommend(HISTORY, only=["new"]) == []
+    assert len(recommender.recommend([*HISTORY, "new"], k=5)) == 5
+    assert recommender.counts["unknown-items"] == 0
+    store.add(["new"], store.content[:1], ["again"])
+    titles = {item.item_id: item.title for item in loaded(run, method).recommend(HISTORY, k=1000)}
+    served = method in ("generative", "dense", "combined")
+    assert titles.get("new") == ("again" if served else None)
+
+
+@pytest.mark.parametrize("method", ["generative", "dense", "combined"])
+def test_a_changed_title_is_shown_and_a_changed_vector_moves_the_item(
+    run: Path, method: str
+) -> None:
+    store = add(run, "new")
+    recommender = loaded(run, method)
+    before = {item.item_id: item.rank for item in recommender.recommend(HISTORY, k=61)}
+    vectors = ItemEmbeddings.load(run / "embeddings").vectors
+    store.change(["new"], vectors[[45]], ["now of another chain"])
+    changed = loaded(run, method)
+    found = changed.recommend(HISTORY, k=61)
+    after = {item.item_id: item.rank for item in found}
+    assert {item.item_id: item.title for item in found}["new"] == "now of another chain"
+    assert after["new"] > before["new"]
+    assert changed.digests["added_items"] != recommender.digests["added_items"]

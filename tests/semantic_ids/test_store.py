@@ -6,17 +6,21 @@ import multiprocessing
 import os
 import shutil
 import threading
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from genrec import artifacts
 from genrec.errors import ArtifactError, ArtifactMissingError, InputError
 from genrec.semantic_ids.additions import IdChooser
 from genrec.semantic_ids.compaction import additions_of
 from genrec.semantic_ids.journal import Journal, JournalStart, exclusive, journal_of
+from genrec.semantic_ids.journal_head import head_of
 from genrec.semantic_ids.replacing import replacing
 from genrec.semantic_ids.semantic_ids import SEMANTIC_IDS_KIND, SemanticIds
 from genrec.semantic_ids.store import SemanticIdStore
@@ -193,6 +197,170 @@ def test_when_ids_run_out_none_of_the_batch_is_added(tmp_path: Path) -> None:
     assert state(tmp_path / "ids")[0] == NAMES[:3]
 
 
+@pytest.mark.parametrize(
+    "name", [7, ("a", "b"), None, 1.0, "\ud800", "a\x00b", "a\nb", "  ", b"a", ["a"]]
+)
+def test_an_id_that_could_not_be_read_again_is_refused_and_nothing_is_written(
+    path: Path, name: object
+) -> None:
+    store = SemanticIdStore.open(path)
+    with pytest.raises(InputError, match=r"rows \[1\]"):
+        store.add(["a", name], CONTENT[:2])  # type: ignore[list-item]
+    assert not journal_of(path).exists()
+
+
+def test_a_title_that_cannot_be_written_is_refused(path: Path) -> None:
+    with pytest.raises(InputError, match="titles must be a text or None"):
+        SemanticIdStore.open(path).add(NAMES[:2], CONTENT[:2], ["a", "\udfff"])
+    assert not journal_of(path).exists()
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    items=st.lists(
+        st.tuples(
+            st.one_of(st.text(max_size=6), st.text(st.characters(codec="utf-8"), min_size=1)),
+            st.one_of(st.none(), st.text(max_size=6)),
+        ),
+        max_size=5,
+    ),
+    compacted=st.booleans(),
+)
+def test_what_is_accepted_is_there_when_opened_again(
+    path: Path, items: list[tuple[str, str | None]], compacted: bool
+) -> None:
+    folder = path.with_name(f"ids-{uuid.uuid4().hex}")
+    shutil.copytree(path, folder)
+    store, names = SemanticIdStore.open(folder), [name for name, _ in items]
+    try:
+        store.add(names, CONTENT[: len(items)], [title for _, title in items])
+    except InputError:
+        assert SemanticIdStore.open(folder).item_ids == []
+        assert not journal_of(folder).exists()
+        return
+    if compacted:
+        store.compact()
+    again = SemanticIdStore.open(folder)
+    assert list(zip(again.item_ids, again.titles, strict=True)) == items
+    np.testing.assert_array_equal(again.content, CONTENT[: len(items)])
+
+
+@pytest.mark.parametrize("compacted", [True, False])
+def test_a_removed_item_keeps_its_place_and_its_codes_go_to_nobody(
+    grown: Path, compacted: bool
+) -> None:
+    store = SemanticIdStore.open(grown)
+    before = state(grown)
+    store.remove(["b", "d"])
+    if compacted:
+        assert store.compact() == 7
+    for each in (store, SemanticIdStore.open(grown)):
+        assert (each.item_ids, each.codes.tolist()) == before
+        assert each.removed.tolist() == [False, True, False, True, False]
+    added = store.add(["f"], CONTENT[1:2])
+    assert added.item_index.tolist() == [25]
+    assert added.codes.tolist()[0] not in before[1]
+    with pytest.raises(InputError, match=r"1 item\(s\) were not added .* removed, as \['b'\]"):
+        store.remove(["a", "b"])
+    assert not SemanticIdStore.open(grown).removed[0]
+
+
+def test_a_removed_item_that_is_added_again_comes_back_in_its_place(grown: Path) -> None:
+    store = SemanticIdStore.open(grown)
+    codes = store.codes.tolist()
+    store.remove(["b"])
+    added = store.add(["b"], CONTENT[1:2], ["the new b"])
+    assert added.item_index.tolist() == [21]
+    assert added.is_new.tolist() == [False]
+    again = SemanticIdStore.open(grown)
+    assert not again.removed.any()
+    assert again.titles[1] == "the new b"
+    assert again.codes.tolist() == codes
+
+
+@pytest.mark.parametrize("compacted", [True, False])
+def test_a_changed_title_changes_nothing_else(grown: Path, compacted: bool) -> None:
+    store = SemanticIdStore.open(grown)
+    before, named = state(grown), store.state
+    store.change(["c"], titles=["the c"])
+    if compacted:
+        store.compact()
+    again = SemanticIdStore.open(grown)
+    assert again.titles == [None, None, "the c", None, None]
+    assert (again.item_ids, again.codes.tolist()) == before
+    np.testing.assert_array_equal(again.content, CONTENT)
+    assert again.state != named
+
+
+@pytest.mark.parametrize("compacted", [True, False])
+def test_a_changed_vector_gives_codes_as_a_new_item_gets_and_the_old_ones_go_to_nobody(
+    grown: Path, compacted: bool
+) -> None:
+    store = SemanticIdStore.open(grown)
+    before = store.codes
+    far = -20 * CONTENT[2:3]
+    expected = IdChooser(store.ids, before).choose(far).codes
+    codes = store.change(["c"], far)
+    np.testing.assert_array_equal(codes, expected)
+    if compacted:
+        store.compact()
+    again = SemanticIdStore.open(grown)
+    others = np.arange(len(before)) != 22
+    np.testing.assert_array_equal(again.codes[others], before[others])
+    np.testing.assert_array_equal(again.codes[22], expected[0])
+    np.testing.assert_array_equal(again.content[2], far[0])
+    added = again.add(["f"], CONTENT[2:3])
+    assert added.codes.tolist()[0] not in before.tolist()
+    # A vector that leads to the same nearest codes leaves the codes.
+    np.testing.assert_array_equal(again.change(["c"], far * np.float32(1.001)), expected)
+
+
+def test_what_was_fitted_can_be_neither_changed_nor_removed(grown: Path) -> None:
+    store = SemanticIdStore.open(grown, catalogue=[f"i{item}" for item in range(NUM_FITTED)])
+    kept = journal_of(grown).read_bytes()
+    for change in (
+        lambda: store.remove(["a", "i7"]),
+        lambda: store.change(["a", "i7"], titles=["x", "y"]),
+    ):
+        with pytest.raises(InputError, match=r"as \['i7'\]: only items that were added.*exclude"):
+            change()
+    with pytest.raises(InputError, match="were not added"):
+        store.remove(["nobody"])
+    with pytest.raises(InputError, match="nothing to change"):
+        store.change(["a"])
+    assert journal_of(grown).read_bytes() == kept
+
+
+def test_another_process_sees_what_changed_and_what_went(grown: Path) -> None:
+    first, second = SemanticIdStore.open(grown), SemanticIdStore.open(grown)
+    first.change(["a"], -20 * CONTENT[:1], ["the a"])
+    first.remove(["e"])
+    second.refresh()
+    np.testing.assert_array_equal(second.codes, first.codes)
+    assert (second.titles, second.removed.tolist()) == (first.titles, first.removed.tolist())
+    assert second.add(["f"], CONTENT[:1]).item_index.tolist() == [25]
+    assert len(np.unique(SemanticIdStore.open(grown).codes, axis=0)) == 26
+
+
+def test_a_journal_of_before_is_read_and_taken_over_by_the_next_change(
+    grown: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, journal = state(grown), journal_of(grown)
+    for name in (journal, head_of(journal)):
+        name.unlink()
+    monkeypatch.setattr("genrec.semantic_ids.journal.FORMAT_VERSION", 2)
+    SemanticIdStore.open(grown).add(NAMES, CONTENT)
+    head_of(journal).unlink()
+    monkeypatch.undo()
+    assert state(grown) == before
+    SemanticIdStore.open(grown).remove(["a"])
+    again = SemanticIdStore.open(grown)
+    assert (again.item_ids, again.codes.tolist()) == before
+    assert again.removed.tolist() == [True, False, False, False, False]
+
+
 def test_two_stores_that_take_turns_never_give_one_id_twice(path: Path) -> None:
     first, second = SemanticIdStore.open(path), SemanticIdStore.open(path)
     same = np.repeat(CONTENT[:1], 5, axis=0)
@@ -228,6 +396,7 @@ def test_an_item_whose_record_was_torn_is_added_again(
     grown: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     journal = journal_of(grown)
+    head_of(journal).unlink()  # as where the kill came before the first one
     journal.write_bytes(journal.read_bytes()[:-9])
     store = SemanticIdStore.open(grown)
     assert store.item_ids == NAMES[:4]
