@@ -119,7 +119,7 @@ def given_content(path: Path) -> tuple[list[str], Floats]:
     if path.suffix != ".parquet":
         raise InputError(f"--vectors takes a .parquet file with item_id and vector, got {path}")
     table = read_table(path)
-    item_ids = _item_ids(table, path).to_list()
+    item_ids = item_ids_of(table, path).to_list()
     return item_ids, read_vectors(path, item_ids).vectors
 
 
@@ -129,7 +129,7 @@ def like_the_catalogue(table: pl.DataFrame, path: Path, catalogue: Catalogue | N
     Raises:
         InputError: the items have nothing that the run's items are described by.
     """
-    table = table.with_columns(_item_ids(table, path).alias("item_id"))
+    table = table.with_columns(item_ids_of(table, path).alias("item_id"))
     if "title" in table.columns:
         table = table.with_columns(pl.col("title").cast(pl.String))
     if catalogue is None:
@@ -220,7 +220,12 @@ def neighbour(
     return catalogue.titles([nearest])[0] or catalogue.ids([nearest])[0]
 
 
-def _item_ids(table: pl.DataFrame, path: Path) -> pl.Series:
+def item_ids_of(table: pl.DataFrame, path: Path) -> pl.Series:
+    """The column item_id as texts.
+
+    Raises:
+        InputError: there is none, or an item has no id.
+    """
     if "item_id" not in table.columns:
         raise InputError(f"{path} needs a column item_id, it has {table.columns}")
     item_ids = read_ids(table, "item_id")

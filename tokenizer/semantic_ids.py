@@ -31,12 +31,14 @@ from genrec.semantic_ids import (
 from genrec.training import discard_checkpoint
 from genrec.training.processes import processes
 
-from . import additions, inspection
+from . import additions, changes, inspection
 from .inputs import Inputs, ItemSource
 
 app = console.program(__doc__)
 app.command("inspect")(inspection.inspect)
 app.command("add")(additions.add)
+app.command("change")(changes.change)
+app.command("remove")(changes.remove)
 app.command("compact")(additions.compact)
 
 ALIGNMENT_WEIGHT = 300.0

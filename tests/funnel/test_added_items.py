@@ -183,3 +183,17 @@ def test_a_changed_title_is_shown_and_a_changed_vector_moves_the_item(
     assert {item.item_id: item.title for item in found}["new"] == "now of another chain"
     assert after["new"] > before["new"]
     assert changed.digests["added_items"] != recommender.digests["added_items"]
+
+
+def test_the_example_of_the_document_runs(run: Path) -> None:
+    document = (Path(__file__).parents[2] / "docs" / "semantic_ids.md").read_text()
+    [code] = [
+        block.partition("```")[0]
+        for block in document.split("```python\n")[1:]
+        if "grown_catalogue" in block.partition("```")[0]
+    ]
+    names: dict[str, object] = {}
+    exec(code.replace("runs/shop", str(run)), names)
+    assert SemanticIdStore.open(run / "semantic_ids").item_ids == ["like the first"]
+    found = loaded(run).recommend(HISTORY, k=61)
+    assert "like the first" in [item.item_id for item in found]

@@ -230,3 +230,76 @@ def test_ids_with_added_items_are_made_anew_only_by_force(
     assert SemanticIdStore.open(run / "semantic_ids").item_ids == ["new"]
     tokenize(run, *embeddings, "--seed", "1", "--force")
     assert SemanticIdStore.open(run / "semantic_ids").item_ids == []
+
+
+def change(run: Path, *words: str) -> None:
+    cache = ["--cache", str(run.parent / "cache")]
+    main(["tokenize", "change", str(run / "semantic_ids"), *words, *cache])
+
+
+def grow(run: Path) -> Path:
+    """Adds items i40 and i41; the table that they were added from."""
+    table = run / "new.parquet"
+    described(range(NUM_ITEMS, NUM_ITEMS + 2)).write_parquet(table)
+    add(run, "--items", str(table))
+    return table
+
+
+def test_one_title_is_changed_by_its_item(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    grow(run)
+    change(run, "i41", "--title", "[b] another")
+    assert SemanticIdStore.open(run / "semantic_ids").titles == ["thing 40", "[b] another"]
+    assert "1 item(s) changed, 0 of them have other codes" in capsys.readouterr().out
+
+
+def test_changed_texts_are_encoded_as_new_ones_are(run: Path) -> None:
+    table = grow(run)
+    pl.DataFrame({"item_id": ["i40"], "title": ["a lamp"], "colour": ["red"]}).write_parquet(table)
+    change(run, "--items", str(table))
+    store = SemanticIdStore.open(run / "semantic_ids")
+    assert store.titles == ["a lamp", "thing 41"]
+    np.testing.assert_array_equal(store.content[0], drawn_from("a lamp. colour: red"))
+
+
+def test_changed_vectors_leave_the_titles(run: Path) -> None:
+    grow(run)
+    vector = np.arange(WIDTH, dtype=np.float32)
+    table = pl.DataFrame({"item_id": ["i41"], "vector": [vector.tolist()]})
+    table.write_parquet(run / "vectors.parquet")
+    change(run, "--vectors", str(run / "vectors.parquet"))
+    store = SemanticIdStore.open(run / "semantic_ids")
+    assert store.titles == ["thing 40", "thing 41"]
+    np.testing.assert_array_equal(store.content[1], vector)
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["i40"], ["--title", "x"], ["i40", "--title", "x", "--items", "new.parquet"]]
+)
+def test_a_change_that_says_nothing_or_two_things_is_refused(
+    run: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    grow(run)
+    with pytest.raises(SystemExit):
+        change(run, *words)
+    assert "say what changes in one way" in " ".join(capsys.readouterr().err.split())
+
+
+def test_items_are_removed_by_name_and_by_file(run: Path) -> None:
+    table = grow(run)
+    ids = str(run / "semantic_ids")
+    main(["tokenize", "remove", ids, "i41"])
+    assert SemanticIdStore.open(ids).removed.tolist() == [False, True]
+    pl.read_parquet(table).head(1).write_csv(run / "gone.csv")
+    main(["tokenize", "remove", ids, "--items", str(run / "gone.csv")])
+    assert SemanticIdStore.open(ids).removed.all()
+
+
+def test_an_item_of_the_fit_is_not_removed(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["tokenize", "remove", str(run / "semantic_ids"), "i3"])
+    assert "only items that were added can be changed or removed" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    with pytest.raises(SystemExit):
+        main(["tokenize", "remove", str(run / "semantic_ids")])
+    assert "say what to remove" in capsys.readouterr().err
