@@ -47,7 +47,8 @@ def test_only_the_window_is_read() -> None:
     source = SasRecSource(SasRec(9, CONFIG))
     histories = Histories.from_lists([[8, 8, 0, 1, 2, 3], [7, 6, 0, 1, 2, 3]])
     found = source.recommend(RequestBatch.from_histories(histories), 9)
-    assert torch.equal(found.score[0], found.score[1])
+    # A product may sum one row of a batch in another order than the next.
+    torch.testing.assert_close(found.score[0], found.score[1])
 
 
 def test_it_learns_the_chains_of_planted_data(

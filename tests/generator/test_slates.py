@@ -179,27 +179,38 @@ def test_a_slate_has_its_own_number_of_beams(model: GenerativeRecommender) -> No
 
 
 class SlowSource(GeneratorSource):
-    """Takes a quarter of a second for an item."""
+    """Takes a quarter of a second for an item, by a clock that nothing else moves."""
 
     calls = 0
+    now = 0.0
 
     def rank(self, *given: Any, **named: Any) -> Recommendations:  # Any: handed through
         self.calls += 1
-        time.sleep(0.25)
+        self.now += 0.25
         return super().rank(*given, **named)
 
 
-def test_the_clock_is_looked_at_before_every_item(model: GenerativeRecommender) -> None:
+def ask_until(source: SlowSource, deadline: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.perf_counter", lambda: source.now)
+    slates(source).recommend(REQUESTS, K, deadline=deadline)
+
+
+def test_the_clock_is_looked_at_before_every_item(
+    model: GenerativeRecommender, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = SlowSource(model, Mode.DENSE)  # which does not look itself
-    with pytest.raises(DeadlineExceededError, match="before item 2"):
-        slates(source).recommend(REQUESTS, K, deadline=time.perf_counter() + 0.2)
-    assert source.calls == 1
+    with pytest.raises(DeadlineExceededError, match="before item 3"):
+        ask_until(source, 0.4, monkeypatch)
+    assert source.calls == 2
 
 
-def test_a_deadline_within_an_item_is_seen_by_the_search(model: GenerativeRecommender) -> None:
+def test_a_deadline_within_an_item_is_seen_by_the_search(
+    model: GenerativeRecommender, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = SlowSource(model, Mode.GENERATIVE)
     with pytest.raises(DeadlineExceededError, match="beam search stopped before level 0"):
-        slates(source).recommend(REQUESTS, K, deadline=time.perf_counter() + 0.2)
+        ask_until(source, 0.2, monkeypatch)
+    assert source.calls == 1
 
 
 def test_a_deadline_far_away_changes_nothing(source: GeneratorSource) -> None:
