@@ -256,8 +256,9 @@ class DeadlineFunnel:
         self, source: Source, task: _Task, verdict: Verdict, until: float
     ) -> Recommendations | None:
         start = self._clock()
-        step = self._step_of(source, task.size, verdict)
-        deadline = until - step if math.isfinite(until) else None
+        deadline = None
+        if math.isfinite(until):
+            deadline = until - self._step_of(source, task.size, verdict, until - start)
         interrupted = False
         found = None
         try:
@@ -291,21 +292,26 @@ class DeadlineFunnel:
         with task.times.stage(self._last_resort.name):
             return self._last_resort.recommend(task.requests, task.k)
 
-    def _step_of(self, source: Source, size: RequestSize, verdict: Verdict) -> float:
+    def _step_of(
+        self, source: Source, size: RequestSize, verdict: Verdict, seconds_left: float
+    ) -> float:
         """Seconds that may pass between a deadline and the source's noticing it.
 
         Of what was seen and what is assumed, all but the longest tenth, at least one: a pause of
-        the machine is no step. A probe asks whether the load is over, so it goes by the shortest.
+        the machine is no step. What was seen takes no time away in which the source is predicted
+        to be done. A probe asks whether the load is over, so it goes by the shortest; one that
+        would be a surprise goes by the longest, so that it is not late.
         """
         probes = verdict is Verdict.PROBE
         seconds = (self.predictor.fastest if probes else self.predictor.predict)(source.name, size)
-        assumed = self._config.step_share * (seconds or 0.0)
+        seconds = seconds or 0.0
+        assumed = self._config.step_share * seconds
         with self._lock:
             steps: list[float] = sorted([assumed, *self._overruns.get(source.name, ())])
         if probes:
-            return steps[0]
+            return steps[0] if seconds <= seconds_left else steps[-1]
         num_pauses = max(1, len(steps) // 10) if len(steps) > 1 else 0
-        return steps[-1 - num_pauses]
+        return min(steps[-1 - num_pauses], max(assumed, seconds_left - seconds))
 
     def _forget_steps(self, source: Source) -> None:
         with self._lock:

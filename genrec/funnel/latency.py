@@ -12,11 +12,13 @@ from genrec.interactions import RequestBatch
 
 __all__ = ["Admission", "LatencyConfig", "LatencyPredictor", "RequestSize", "Verdict"]
 
-REFUSALS_BEFORE_PROBE = 16
+REFUSALS_BEFORE_PROBE = 8
 """Refusals between two probes, for every answer that is under way: a probe of a quiet machine
 costs one person the better list, one beside many others costs all of them time."""
 MOST_EXCESS = 100.0
 """A stage that needs more than so many times what is left is probed as seldom as one that does."""
+USUAL_SPREAD = 2.0
+"""On a quiet machine requests of one size differ by no more than so many times."""
 LEAST_K = 16
 """Up to so many items a list costs the same: they are chosen from more than that."""
 
@@ -89,7 +91,9 @@ class LatencyPredictor:
     def recover(self, stage: str, size: RequestSize, seconds: float, limit: float) -> None:
         """Remembers that the stage took so long, and forgets the times above `limit`.
 
-        They are of a load that is over: the stage has just shown that it is fast again.
+        They are of a load that is over: the stage has just shown that it is fast again. Of sizes
+        that were not tried themselves, what a quiet machine may take is kept, so that one size
+        brings back all that fit and none that do not.
 
         Args:
             stage: its name.
@@ -100,11 +104,13 @@ class LatencyPredictor:
         with self._lock:
             covering = self._covering(stage, size)
             self._remember(stage, size, seconds)
-            mine = self._times[stage][size]
-            for times in [mine] if covering is None or covering is mine else [mine, covering]:
-                kept = [each for each in times if each <= limit]
+            fastest = self._fastest[stage]
+            for at, times in self._times[stage].items():
+                tried = at == size or times is covering
+                most = limit if tried else max(limit, USUAL_SPREAD * fastest[at])
+                kept = [each for each in times if each <= most]
                 times.clear()
-                times.extend(kept or [seconds])
+                times.extend(kept or [seconds if tried else fastest[at]])
 
     def predict(self, stage: str, size: RequestSize) -> float | None:
         """Seconds that the stage will hardly exceed; None where nothing comparable was seen."""
@@ -147,16 +153,17 @@ class Admission:
     """Admits a stage where its predicted time fits, and tries a refused one again at times.
 
     A stage that was slow under load must find its way back as soon as the load is over, although
-    its remembered times say no. So after `REFUSALS_BEFORE_PROBE` refusals, times the answers under
-    way, one request is a probe. A probe that succeeds makes all remembered times forgotten that
-    would not fit; one that fails is not remembered. A stage whose fastest time ever would not
-    fit is probed more seldom, and only if it stops at a deadline: its times may have been
-    measured under load. Without any remembered time a stage is refused.
+    its remembered times say no. So after `REFUSALS_BEFORE_PROBE` refusals, of whatever size, times
+    the answers under way, one request is a probe. A probe that succeeds makes all remembered times
+    forgotten that would not fit, of all sizes (`LatencyPredictor.recover`); one that fails is not
+    remembered. A stage whose fastest time ever would not fit is probed more seldom, and only if it
+    stops at a deadline: its times may have been measured under load. Without any remembered time a
+    stage is refused.
     """
 
     def __init__(self, predictor: LatencyPredictor) -> None:
         self.predictor = predictor
-        self._refusals: Counter[tuple[str, RequestSize]] = Counter()
+        self._refusals: Counter[str] = Counter()
         self._lock = Lock()
 
     def decide(
@@ -186,7 +193,7 @@ class Admission:
         if fastest > seconds_left and not stops:
             return Verdict.REFUSED
         excess = math.ceil(min(fastest / seconds_left, MOST_EXCESS))
-        return self._probe_or_refuse((stage, size), REFUSALS_BEFORE_PROBE * num_under_way * excess)
+        return self._probe_or_refuse(stage, REFUSALS_BEFORE_PROBE * num_under_way * excess)
 
     def report(
         self,
@@ -211,12 +218,12 @@ class Admission:
         elif fits is not None:
             self.predictor.recover(stage, size, seconds, fits)
 
-    def _probe_or_refuse(self, key: tuple[str, RequestSize], wait: int) -> Verdict:
+    def _probe_or_refuse(self, stage: str, wait: int) -> Verdict:
         with self._lock:
-            if self._refusals[key] >= wait:
-                self._refusals[key] = 0
+            if self._refusals[stage] >= wait:
+                self._refusals[stage] = 0
                 return Verdict.PROBE
-            self._refusals[key] += 1
+            self._refusals[stage] += 1
             return Verdict.REFUSED
 
 

@@ -15,6 +15,7 @@ from genrec.errors import InputError
 from genrec.funnel.added_items import find_added_items, with_added_items
 from genrec.funnel.last_resort import LastResort
 from genrec.funnel.latency import LatencyPredictor
+from genrec.funnel.pauses import spare_from_collections
 from genrec.funnel.questions import EventTime, Question, QuestionReader
 from genrec.funnel.sources import (
     METHODS,
@@ -45,8 +46,9 @@ log = logging.getLogger(__name__)
 DEFAULT_METHOD = "combined"
 LAST_RESORT = "popularity"
 WARM_UP_KS = (10, 100, 1000)
-"""Lists up to these lengths are asked for when the stages are measured; longer ones find their
-way by being tried."""
+"""Lists up to these lengths are asked for when the stages are measured; to longer ones under a
+deadline the last resort answers, until an answer without one has shown what they take."""
+HANDING_OVER_REPEATS = 5
 LEAST_BUDGET_MS = 1e-3
 """What a budget counts as that was used up before the funnel was asked."""
 
@@ -140,6 +142,7 @@ class Recommender:
         if slate is not None:
             sources = {**sources, method: make_slates(sources[method], slate)}
         self._funnel = make_funnel(sources, method, last_resort, self._predictor)
+        self._item_ms = 0.0
 
     @classmethod
     def load(
@@ -162,7 +165,8 @@ class Recommender:
             repeats: `allow` or `mask`; None keeps the data set's policy.
             strict: raise for unknown item ids instead of leaving them out.
             refit: whether to serve the models trained on all data; None does so if all are there.
-            warm_up: measure every stage now; without it, no deadline can admit a model.
+            warm_up: measure every stage now, and spare what is loaded from later collections of
+                garbage (`gc.freeze`); without it, no deadline can admit a model.
             slate: how slates are made; None gives lists.
             device: where the generator answers; see `load_sources`.
 
@@ -189,6 +193,7 @@ class Recommender:
             recommender.digests = {**recommender.digests, "added_items": added.state}
         if warm_up:
             recommender.warm_up()
+            spare_from_collections()
         log.info(
             "%s loaded in %.1f s: %s, trained on %s%s%s",
             run,
@@ -234,6 +239,7 @@ class Recommender:
         for k in dict.fromkeys(min(k, self.dataset.num_items) for k in WARM_UP_KS[::-1]):
             for length in (1, longest) if k <= WARM_UP_KS[0] else (longest,):
                 self.warm_up_ms = self._funnel.warm_up(self._made_up_request(length), k)
+        self._item_ms = self._measure_handing_over()
         return self.warm_up_ms
 
     @property
@@ -293,7 +299,7 @@ class Recommender:
         requests = self._reader.read([question], exclude, only)
         if budget_ms is not None:
             spent_ms = 1000.0 * (time.perf_counter() - started)
-            budget_ms = max(budget_ms - spent_ms, LEAST_BUDGET_MS)
+            budget_ms = max(budget_ms - spent_ms - self._handing_over_ms(k), LEAST_BUDGET_MS)
         with torch.inference_mode():
             answer = self._funnel.answer(requests, k, budget_ms)
         [items] = self._as_items(answer.recommendations)
@@ -351,6 +357,23 @@ class Recommender:
                 )
                 for place in range(len(there))
             ]
+
+    def _handing_over_ms(self, k: int) -> float:
+        """What it takes to turn k items into the user's words."""
+        return self._item_ms * min(k, self.dataset.num_items)
+
+    def _measure_handing_over(self) -> float:
+        """Milliseconds an item, of the fastest of some lists."""
+        k = min(WARM_UP_KS[-1], self.dataset.num_items)
+        made_up = Recommendations(
+            item_index=torch.arange(k)[None], score=torch.zeros(1, k), source=self.method
+        )
+        times = []
+        for _ in range(HANDING_OVER_REPEATS):
+            started = time.perf_counter()
+            list(self._as_items(made_up))
+            times.append(time.perf_counter() - started)
+        return 1000.0 * min(times) / k
 
     def _made_up_request(self, length: int) -> RequestBatch:
         """One question with a history of the first half of the catalogue, over and over."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +31,8 @@ class Catalogue:
         if ids.null_count() or ids.n_unique() != table.height:
             raise InputError("item_id must be unique and not null in a catalogue")
         self.table = table.with_columns(ids)
-        self._index_of = {item_id: index for index, item_id in enumerate(ids.to_list())}
+        self._ids: list[str] = ids.to_list()
+        self._index_of = {item_id: index for index, item_id in enumerate(self._ids)}
 
     def __len__(self) -> int:
         return self.table.height
@@ -38,7 +40,7 @@ class Catalogue:
     @property
     def item_ids(self) -> list[str]:
         """The user's id of every item, in the order of item_index."""
-        return list(self._index_of)
+        return list(self._ids)
 
     @property
     def attributes(self) -> list[str]:
@@ -49,7 +51,8 @@ class Catalogue:
         """The title of each of these items; None where the catalogue has none."""
         if "title" not in self.table.columns:
             return [None] * len(item_index)
-        return [None if i < 0 else self.table["title"][int(i)] for i in item_index]
+        titles = self._titles
+        return [None if i < 0 else titles[i] for i in item_index]
 
     def index(self, item_ids: Iterable[str], *, missing: str = "error") -> npt.NDArray[np.int64]:
         """int64 [n]: the item_index of each id.
@@ -72,8 +75,12 @@ class Catalogue:
 
     def ids(self, item_index: npt.NDArray[np.int64] | Sequence[int]) -> list[str]:
         """The user's ids of these items."""
-        ids = self.table["item_id"]
-        return [ids[int(i)] for i in item_index]
+        ids = self._ids
+        return [ids[i] for i in item_index]
+
+    @cached_property
+    def _titles(self) -> list[str | None]:
+        return self.table["title"].to_list()
 
     def texts(self) -> list[str]:
         """What a text encoder reads of each item: its title, then `name: value` per attribute.

@@ -93,6 +93,39 @@ def test_interruptions_in_the_middle_of_a_step_do_not_keep_it_out(
     check_recovery(machine)
 
 
+@settings(max_examples=15, deadline=None)
+@given(times=st.integers(1, 40), slowness=st.floats(2.0, 40.0), takes_ms=st.floats(5.0, 30.0))
+def test_requests_of_every_length_are_back_together(
+    times: int, slowness: float, takes_ms: float
+) -> None:
+    machine = Machine(takes_ms)
+    lengths = [1, 2, 3, 5, 9, 17, 33]  # each is a size of its own
+    requests = [
+        RequestBatch.from_histories(Histories.from_lists([[0] * length])) for length in lengths
+    ]
+
+    def ask_each(rounds: int, slowness: float) -> list[str]:
+        served = []
+        for _ in range(rounds):
+            for machine.request in requests:
+                served += machine.ask(1, slowness)
+        return served
+
+    for machine.request in reversed(requests):
+        machine.funnel.warm_up(machine.request, 3)
+    ask_each(times, slowness)
+    served = ask_each(30, 1.0)
+    assert served[BACK_WITHIN:] == ["generative"] * (len(served) - BACK_WITHIN)
+
+
+def test_what_was_seen_of_steps_takes_no_time_away_in_which_it_is_predicted_to_be_done() -> None:
+    machine = Machine(20.0)
+    machine.ask(128)
+    for _ in range(3):  # too few for it to be refused
+        machine.ask(1, pause_ms=60.0)
+    assert machine.ask(20) == ["generative"] * 20
+
+
 def test_times_without_a_deadline_during_a_load_do_not_keep_it_out() -> None:
     machine = Machine(20.0)
     machine.generative.takes_ms = 400.0

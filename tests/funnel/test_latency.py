@@ -120,6 +120,27 @@ def test_a_probe_of_a_smaller_size_brings_back_the_size_that_judged_it() -> None
     assert predictor.predict("stage", RequestSize(1, 2)) == 0.02
 
 
+def test_a_probe_brings_back_the_sizes_that_fit_and_none_that_do_not() -> None:
+    predictor = _predictor([0.01, 0.3], RequestSize(1, 8))
+    for seconds in (0.02, 0.5):
+        predictor.observe("stage", RequestSize(1, 64), seconds)
+    for seconds in (0.07, 0.09, 0.8):
+        predictor.observe("stage", RequestSize(1, 64, 1024), seconds)
+    predictor.recover("stage", RequestSize(1, 8), 0.01, 0.05)
+    assert predictor.predict("stage", RequestSize(1, 64)) == 0.02
+    assert predictor.predict("stage", RequestSize(1, 64, 1024)) == 0.09
+
+
+def test_refusals_of_all_sizes_count_towards_one_probe() -> None:
+    predictor = _predictor([0.01, 0.2])
+    predictor.observe("stage", RequestSize(1, 64), 0.01)
+    predictor.observe("stage", RequestSize(1, 64), 0.2)
+    admission = Admission(predictor)
+    sizes = [ONE, RequestSize(1, 64)] * WAIT
+    verdicts = [admission.decide("stage", size, 0.05) for size in sizes]
+    assert verdicts.index(Verdict.PROBE) == WAIT
+
+
 def test_the_fastest_time_outlasts_the_window() -> None:
     assert _predictor([0.01] + [0.3] * 100).fastest("stage", ONE) == 0.01
 
