@@ -76,16 +76,54 @@ def _by_item(path: Path, item_ids: Sequence[str]) -> ItemEmbeddings:
     if named.is_duplicated().any():
         twice = named.filter(named.is_duplicated()).unique().sort().to_list()
         raise InputError(f"{path} names {len(twice)} item(s) more than once, as {twice[:3]}")
-    widths = table[VECTOR_COLUMN].list.len().unique().to_list()
-    if len(widths) != 1 or not widths[0]:
-        raise InputError(f"{path}: all vectors must have the same width, found {sorted(widths)}")
+    values = _values(table[VECTOR_COLUMN], named, path)
     row_of = {item_id: row for row, item_id in enumerate(item_ids)}
     rows = np.array([row_of.get(item_id, -1) for item_id in named.to_list()])
     if not (rows >= 0).any():
         raise InputError(f"{path} names no item of the catalogue; compare its item_id with yours")
-    vectors = np.zeros((len(item_ids), widths[0]), dtype=np.float32)
+    vectors = np.zeros((len(item_ids), values.shape[1]), dtype=np.float32)
     confidence = np.zeros(len(item_ids), dtype=np.float32)
-    values = np.stack(table[VECTOR_COLUMN].to_list()).astype(np.float32)
     vectors[rows[rows >= 0]] = values[rows >= 0]
     confidence[rows[rows >= 0]] = 1.0
     return ItemEmbeddings(vectors=vectors, model=path.name, confidence=confidence)
+
+
+def _values(column: pl.Series, item_ids: pl.Series, path: Path) -> npt.NDArray[np.float32]:
+    """float32 [n, D]: what stands in a column of lists of numbers.
+
+    Raises:
+        InputError: it holds something else, or rows that are null, short, long or not finite.
+    """
+    dtype = column.dtype
+    if not isinstance(dtype, pl.List | pl.Array) or not _is_number(dtype.inner):
+        raise InputError(
+            f"{path}: {VECTOR_COLUMN} must hold lists of numbers, it holds {dtype}, as "
+            f"{str(column.head(1).to_list())[:60]}"
+        )
+    lists = column.cast(pl.List(pl.Float32), strict=False)
+    widths = lists.list.len()
+    usual = widths.drop_nulls().mode().sort().to_list()
+    width = usual[0] if usual else 0
+    for fault, is_wrong in (
+        ("is null", lists.is_null()),
+        (f"has not the {width} numbers that most have", (widths != width).fill_null(False)),
+        ("is empty", (widths == 0).fill_null(False)),
+        ("has a null in it", lists.list.eval(pl.element().is_null()).list.any().fill_null(False)),
+        (
+            "has a value that is no finite number",
+            lists.list.eval(~pl.element().is_finite()).list.any().fill_null(False),
+        ),
+    ):
+        rows = is_wrong.arg_true().to_list()
+        if rows:
+            shown = ", ".join(f"row {row} (item {item_ids[row]!r})" for row in rows[:3])
+            shown += ", …" if len(rows) > 3 else ""
+            raise InputError(
+                f"{path}: {len(rows)} {VECTOR_COLUMN}(s) cannot be used: {shown} {fault}; "
+                "mend the row(s) or leave them out"
+            )
+    return lists.explode().to_numpy().reshape(len(column), width).astype(np.float32)
+
+
+def _is_number(dtype: object) -> bool:
+    return isinstance(dtype, pl.DataType) and dtype.is_numeric()

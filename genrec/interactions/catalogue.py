@@ -10,6 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from genrec.errors import InputError, UnknownItemError
+from genrec.interactions.item_texts import is_index_column, join_words
 
 __all__ = ["Catalogue"]
 
@@ -85,19 +86,12 @@ class Catalogue:
     def texts(self) -> list[str]:
         """What a text encoder reads of each item: its title, then `name: value` per attribute.
 
-        Lists are joined by commas; nulls and empty values are left out. An item without any text
-        gives its id, so that no text is empty.
+        Nested values are told in words, nulls and empty values left out, and so are HTML elements
+        and columns that number the rows. An item without any text gives its id, so that no text
+        is empty.
         """
-        names = [name for name in ("title", *self.attributes) if name in self.table.columns]
-        return [self._text(row, names) for row in self.table.iter_rows(named=True)]
-
-    def _text(self, row: dict[str, object], names: list[str]) -> str:
-        parts = []
-        for name in names:
-            value = row[name]
-            if isinstance(value, list):
-                value = ", ".join(str(entry) for entry in value if entry is not None)
-            if value is None or value == "":
-                continue
-            parts.append(str(value) if name == "title" else f"{name}: {value}")
-        return ". ".join(parts) or str(row["item_id"])
+        names = [name for name in self.attributes if not is_index_column(name)]
+        return [
+            join_words(row["item_id"], row.get("title"), {name: row[name] for name in names})
+            for row in self.table.iter_rows(named=True)
+        ]

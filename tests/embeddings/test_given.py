@@ -54,7 +54,16 @@ def test_a_folder_of_embeddings_keeps_its_confidence(tmp_path: Path) -> None:
     [
         ({"item": ["a"], "vector": [[1.0]]}, r"lacks the column\(s\) \['item_id'\]"),
         ({"item_id": ["a", "a"], "vector": [[1.0], [2.0]]}, r"more than once, as \['a'\]"),
-        ({"item_id": ["a", "b"], "vector": [[1.0], [2.0, 3.0]]}, r"same width, found \[1, 2\]"),
+        ({"item_id": ["a", "b"], "vector": [[1.0], [2.0, 3.0]]}, r"row 1 \(item 'b'\).*the 1 num"),
+        ({"item_id": ["a", "b"], "vector": [[1.0], None]}, r"row 1 \(item 'b'\) is null"),
+        ({"item_id": ["a", "b"], "vector": [[1.0], [None]]}, r"row 1 \(item 'b'\) has a null"),
+        ({"item_id": ["a", "b"], "vector": [[float("nan")], [1.0]]}, r"row 0 \(item 'a'\).*finite"),
+        ({"item_id": ["a", "b"], "vector": [[1.0], [float("inf")]]}, r"row 1 \(item 'b'\).*finite"),
+        ({"item_id": ["a"], "vector": [[]]}, "lists of numbers"),
+        ({"item_id": ["a"], "vector": ["[0.1, 0.2]"]}, r"lists of numbers, it holds String.*0\.1"),
+        ({"item_id": ["a"], "vector": [["x", "y"]]}, "lists of numbers"),
+        ({"item_id": ["a", "b", "c"], "vector": [[1.0], [], [2.0]]}, r"row 1 \(item 'b'\) has not"),
+        ({"item_id": ["a"], "vector": [3.5]}, "lists of numbers, it holds Float64"),
         ({"item_id": ["x"], "vector": [[1.0]]}, "names no item of the catalogue"),
     ],
 )
