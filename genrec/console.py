@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 import time
@@ -49,6 +50,7 @@ def run(app: typer.Typer, argv: Sequence[str] | None = None) -> None:
     if isinstance(app.info.help, str):
         command.help = app.info.help
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _write_what_cannot_be_encoded()
     try:
         with _log_shown():
             command(args=arguments, prog_name=_called_as)
@@ -60,6 +62,13 @@ def run(app: typer.Typer, argv: Sequence[str] | None = None) -> None:
             print("interrupted; run the same command again to go on", file=sys.stderr)
         if left.code:
             raise
+
+
+def _write_what_cannot_be_encoded() -> None:
+    """From here on stdout and stderr escape what their encoding lacks, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 @contextmanager
@@ -126,11 +135,18 @@ def say(text: str) -> None:
 
 
 def show(result: Table | Text) -> None:
-    """Prints a table or a text as wide as the page; into a pipe, of a fixed width."""
-    page = Console()
+    """Prints a table or a text as wide as the page; into a pipe, of a fixed width.
+
+    What stands in brackets is printed as it is: titles and ids are no markup.
+    """
+    page = _page(sys.stdout)
     if not page.is_terminal:
-        page = Console(width=PAGE_WIDTH)
+        page = _page(sys.stdout, width=PAGE_WIDTH)
     page.print(result)
+
+
+def _page(stream: TextIO, width: int | None = None) -> Console:
+    return Console(file=stream, width=width, markup=False, emoji=False, highlight=False)
 
 
 class Progress(Protocol):
@@ -151,7 +167,7 @@ def progress(label: str, total: int | None = None, done: int = 0) -> Iterator[Pr
         total: steps in all; None where that is not known.
         done: steps that an interrupted run has done already; the rate leaves them out.
     """
-    console = Console(stderr=True)
+    console = _page(sys.stderr)
     if console.is_terminal:
         with _bar(console) as bar:
             task = bar.add_task(label, total=total, completed=done, note="")
@@ -172,12 +188,12 @@ class _RateColumn(rich_progress.ProgressColumn):
 
 def _bar(console: Console) -> rich_progress.Progress:
     return rich_progress.Progress(
-        rich_progress.TextColumn("{task.description}"),
+        rich_progress.TextColumn("{task.description}", markup=False),
         rich_progress.BarColumn(),
         rich_progress.MofNCompleteColumn(),
         _RateColumn(),
         rich_progress.TimeRemainingColumn(elapsed_when_finished=True),
-        rich_progress.TextColumn("{task.fields[note]}"),
+        rich_progress.TextColumn("{task.fields[note]}", markup=False),
         console=console,
     )
 

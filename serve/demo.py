@@ -19,6 +19,7 @@ import typer
 from genrec import artifacts, console
 from genrec.__main__ import PROGRAMS, checkout, module_name
 from genrec.errors import GenrecError, InputError
+from genrec.funnel import format_history
 from genrec.interactions import DATA_KIND, InteractionDataset
 
 DATASET = "movielens-100k"
@@ -60,7 +61,7 @@ def demo(
     for step in fitting_steps(out, seed):
         perform(step, dry_run)
     history = EXAMPLE if data is None else example_history(out / "data", dry_run)
-    asking = ["--run", str(out), "--history", ",".join(history), "-k", "10"]
+    asking = ["--run", str(out), "--history", format_history(history), "-k", "10"]
     perform(genrec("recommend", *asking), dry_run)
     perform(genrec("compare", "--run", str(out)), dry_run)
     if not dry_run:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import torch
 import typer
-from rich.console import Console
 from rich.table import Table
 
 import genrec
@@ -23,6 +22,7 @@ from genrec.funnel import (
     Question,
     RecommendedList,
     Recommender,
+    parse_history,
     recommend_file,
     trained_split,
 )
@@ -76,7 +76,7 @@ def recommend(
         raise InputError("give --history or --user, or else --histories together with --out")
     if histories is not None and budget_ms is not None:
         raise InputError("a file has no deadline; leave --budget-ms out")
-    items = None if history is None else item_ids(history)
+    items = None if history is None else parse_history(history)
     if refit:
         train_on_everything(run)
     if histories is None:
@@ -101,17 +101,6 @@ def slate_config() -> SlateConfig:
     from genrec.generator import SlateConfig
 
     return SlateConfig()
-
-
-def item_ids(text: str) -> list[str]:
-    """The ids in `a,b,c`, or in a JSON list where ids have commas in them."""
-    if not text.lstrip().startswith("["):
-        return [item_id.strip() for item_id in text.split(",") if item_id.strip()]
-    try:
-        ids = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"--history is no JSON list: {error}") from error
-    return [str(item_id) for item_id in ids]
 
 
 def train_on_everything(run: Path) -> None:
@@ -168,7 +157,7 @@ def show(recommender: Recommender, found: RecommendedList) -> None:
         table.add_row(str(item.rank), item.item_id, item.title or "", f"{item.score:.4g}")
     stages = ", ".join(f"{name} {taken:.1f}" for name, taken in found.stage_ms.items())
     trained = "all data" if recommender.refit else "the training part of the data"
-    Console().print(table)
+    console.show(table)
     console.say(f"served by {found.served_by} in {found.total_ms:.1f} ms ({stages})")
     console.say(f"models trained on {trained}")
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 import typer
+from rich.console import Console
+from rich.table import Table
 
 from genrec import console
 from genrec.__main__ import PROGRAMS, main
@@ -299,3 +301,49 @@ def test_the_demo_stops_at_the_first_step_that_fails(
     assert code == 2
     assert printed.count("$ genrec") == 1
     assert "ended with exit code 2, its message stands above" in message
+
+
+def test_brackets_in_a_table_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table("item", title="[red]log[/x]")
+    for item_id in ("[/b]", "[b7]", "Film [dvd]", ":smile:"):
+        table.add_row(item_id)
+    console.show(table)
+    shown = capsys.readouterr().out
+    for text in ("[red]log[/x]", "[/b]", "[b7]", "Film [dvd]", ":smile:"):
+        assert text in shown
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_what_a_terminal_cannot_write_is_escaped(
+    monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    app = console.program("Prints.")
+
+    @app.command()
+    def print_all() -> None:
+        console.say("said Ж \ud800 \u202eabc")
+        table = Table("item")
+        table.add_row("tabled Ж \ud800")
+        console.show(table)
+        raise InputError("failed Ж \ud800")
+
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding=encoding) for _ in range(2))
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", err)
+    with pytest.raises(SystemExit) as left:
+        console.run(app, [])
+    assert left.value.code == 2
+    for stream, words in ((out, ("said ", "tabled ")), (err, ("failed ",))):
+        stream.flush()
+        written = stream.buffer.getvalue().decode(encoding)
+        for word in words:
+            assert word + ("\\u0416" if encoding == "ascii" else "Ж") + " \\ud800" in written
+
+
+def test_the_bar_shows_labels_and_notes_as_they_are() -> None:
+    stream = io.StringIO()
+    page = Console(file=stream, force_terminal=True, width=120)
+    with console._bar(page) as bar:
+        bar.add_task("[/b] encoding", total=2, note="[dvd]")
+    assert "[/b] encoding" in stream.getvalue()
+    assert "[dvd]" in stream.getvalue()

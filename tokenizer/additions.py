@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from genrec import artifacts, console
@@ -194,7 +193,7 @@ def show(
             "new" if added.is_new[row] else "had it before",
             neighbour(fitted, codes, int(added.item_index[row]), catalogue),
         )
-    Console().print(table)
+    console.show(table)
     if len(item_ids) > SHOWN_ITEMS:
         console.say(f"… and {len(item_ids) - SHOWN_ITEMS:,} more")
     num_new = int(added.is_new.sum())

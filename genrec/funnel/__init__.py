@@ -3,6 +3,7 @@
 from genrec.funnel.added_items import find_added_items, grown_catalogue, with_added_items
 from genrec.funnel.candidates import Candidates, merge_candidates
 from genrec.funnel.deadline import DeadlineConfig, DeadlineFunnel, InterruptibleSource
+from genrec.funnel.history_text import format_history, parse_history
 from genrec.funnel.last_resort import LastResort
 from genrec.funnel.latency import Admission, LatencyConfig, LatencyPredictor, RequestSize, Verdict
 from genrec.funnel.offline import FileReport, recommend_file
@@ -47,11 +48,13 @@ __all__ = [
     "StageTimes",
     "Verdict",
     "find_added_items",
+    "format_history",
     "grown_catalogue",
     "has_refit",
     "load_sources",
     "make_funnel",
     "merge_candidates",
+    "parse_history",
     "recommend_file",
     "trained_split",
     "with_added_items",
