@@ -37,6 +37,7 @@ def benchmark(
     epochs: Annotated[int, typer.Option(help="Of the two-tower.", min=1)] = 2,
     limit_s: Annotated[float, typer.Option(help="Seconds after which one is given up.")] = 300.0,
 ) -> None:
+    """A row a setting."""
     rows = []
     for name, setting in SETTINGS.items():
         idle = train(run, epochs, setting, limit_s)
