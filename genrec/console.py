@@ -7,7 +7,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import timedelta
 from inspect import cleandoc
 from typing import Protocol, TextIO
@@ -20,8 +20,19 @@ from rich.text import Text
 
 from genrec.errors import GenrecError, InputError
 
-__all__ = ["Progress", "call_program", "named_values", "program", "progress", "run", "say", "show"]
+__all__ = [
+    "Progress",
+    "call_program",
+    "hold",
+    "named_values",
+    "program",
+    "progress",
+    "run",
+    "say",
+    "show",
+]
 
+EXIT_SYSTEM_ERROR = 1
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 SECONDS_BETWEEN_LINES = 15.0
@@ -29,6 +40,7 @@ PAGE_WIDTH = 132
 """Of tables where nobody says how wide the page is."""
 
 _called_as: str | None = None
+_held: ExitStack | None = None
 
 
 def program(doc: str | None) -> typer.Typer:
@@ -39,8 +51,9 @@ def program(doc: str | None) -> typer.Typer:
 def run(app: typer.Typer, argv: Sequence[str] | None = None) -> None:
     """Runs a program on its arguments, and leaves with its exit code if that is not 0.
 
-    A `GenrecError` becomes one message on stderr and exit code 2, an interruption a hint and 130;
-    any other exception is a defect and keeps its trace.
+    A `GenrecError` becomes one message on stderr and exit code 2, what the system refuses (a file
+    that may not be read, no memory) one and exit code 1, an interruption a hint and 130; any other
+    exception is a defect and keeps its trace.
 
     Args:
         app: the program; its help is that of the app, also where it has one command only.
@@ -52,11 +65,26 @@ def run(app: typer.Typer, argv: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if argv is None else argv)
     _write_what_cannot_be_encoded()
     try:
-        with _log_shown():
+        with _log_shown(), _holding():
             command(args=arguments, prog_name=_called_as)
     except GenrecError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(EXIT_USER_ERROR) from None
+    except BrokenPipeError:
+        sys.stderr.close()  # who read our output has left; nothing can be said
+        raise SystemExit(EXIT_SYSTEM_ERROR) from None
+    except OSError as error:
+        if error.strerror is None:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{error.strerror}", file=sys.stderr)
+        raise SystemExit(EXIT_SYSTEM_ERROR) from None
+    except MemoryError:
+        print(
+            "error: there is not enough memory; end other programs, or give this one less to do",
+            file=sys.stderr,
+        )
+        raise SystemExit(EXIT_SYSTEM_ERROR) from None
     except SystemExit as left:
         if left.code == EXIT_INTERRUPTED:
             print("interrupted; run the same command again to go on", file=sys.stderr)
@@ -69,6 +97,24 @@ def _write_what_cannot_be_encoded() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def hold(resource: AbstractContextManager[object]) -> None:
+    """Enters a context that is left when the program that runs now has ended, however it ends."""
+    if _held is None:
+        raise RuntimeError("no program runs: hold is for the commands that `run` calls")
+    _held.enter_context(resource)
+
+
+@contextmanager
+def _holding() -> Iterator[None]:
+    global _held  # noqa: PLW0603  (a command gets no argument from who runs it)
+    before = _held
+    try:
+        with ExitStack() as _held:
+            yield
+    finally:
+        _held = before
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 __all__ = [
     "ArtifactError",
     "ArtifactMissingError",
+    "BusyError",
     "DataError",
     "DeadlineExceededError",
     "ForkedProcessError",
@@ -42,6 +43,10 @@ class ArtifactMissingError(ArtifactError, FileNotFoundError):
 
 class DeadlineExceededError(GenrecError):
     """A stage saw that its time was up and stopped; the funnel answers with what it has."""
+
+
+class BusyError(GenrecError):
+    """Another process is writing what was to be written."""
 
 
 class ForkedProcessError(GenrecError, RuntimeError):

@@ -81,6 +81,7 @@ def compare_run(
         "split": str(protocol),
         "predictions": {name: artifacts.sha256(file) for name, file in files.items()},
     }
+    console.hold(artifacts.claim(folder))
     if not force and artifacts.is_current(
         folder, kind=REPORT_KIND, config=ingredients, seed=seed, parents=parents
     ):

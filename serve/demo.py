@@ -155,10 +155,10 @@ def take_over(source: Path, target: Path, dry_run: bool) -> None:
             console.say(f"{target} is up to date")
             return
         raise InputError(f"{target} holds other data than {source}; choose another --out")
-    staging = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(staging, ignore_errors=True)
-    shutil.copytree(source, staging)
-    staging.rename(target)
+    with artifacts.claim(target), artifacts.explained(target):
+        staging = artifacts.staging_for(target)
+        shutil.copytree(source, staging)
+        artifacts.put_in_place(staging, target)
 
 
 def example_history(data: Path, dry_run: bool) -> list[str]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from genrec import artifacts
-from genrec.errors import ArtifactError, ArtifactMissingError
+from genrec.artifacts import folders, places
+from genrec.errors import ArtifactError, ArtifactMissingError, BusyError
 
 KIND = "thing"
 
@@ -81,6 +85,7 @@ def test_a_rename_that_fails_puts_the_old_artefact_back(
             raise OSError("no space left")
         return rename(path, target)
 
+    monkeypatch.setattr(places, "_exchange", lambda one, other: False)
     monkeypatch.setattr(Path, "rename", failing)
     with pytest.raises(OSError, match="no space left"):
         write(tmp_path / "a", "new")
@@ -161,7 +166,7 @@ def test_another_kind_is_refused(tmp_path: Path) -> None:
 
 def test_another_format_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "a")
-    monkeypatch.setattr(artifacts, "FORMAT_VERSION", artifacts.FORMAT_VERSION + 1)
+    monkeypatch.setattr(folders, "FORMAT_VERSION", folders.FORMAT_VERSION + 1)
     with pytest.raises(ArtifactError, match="has format 1, this genrec reads 2"):
         artifacts.read(tmp_path / "a", kind=KIND)
 
@@ -211,3 +216,165 @@ def test_the_manifest_names_versions_and_the_temporary_folder_is_gone(tmp_path: 
     assert {"torch", "transformers"} <= set(manifest["versions"])
     assert manifest["files"]["one.txt"]["bytes"] == len("content")
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A process of its own that runs this program."""
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+WRITE = """
+import os, sys
+from genrec import artifacts
+from genrec.artifacts import places
+with artifacts.writing(sys.argv[1], kind="thing", config={}) as folder:
+    (folder / "one.txt").write_text("new")
+"""
+
+
+def test_a_reader_never_finds_nothing_while_artefacts_are_exchanged(tmp_path: Path) -> None:
+    if places._renameat2() is None:
+        pytest.skip("this system cannot exchange two names at once")
+    write(tmp_path / "a", "0")
+    program = WRITE.replace("with artifacts", "for _ in range(30):\n  with artifacts").replace(
+        "\n    (folder", "\n      (folder"
+    )
+    with subprocess.Popen([sys.executable, "-c", program, tmp_path / "a"], cwd=ROOT) as writer:
+        while writer.poll() is None:
+            artifacts.read(tmp_path / "a", kind=KIND)
+    assert writer.returncode == 0
+
+
+@pytest.mark.parametrize("rerun", ["reading", "writing"])
+def test_a_kill_between_two_renames_is_put_right_by_whoever_comes_next(
+    tmp_path: Path, rerun: str
+) -> None:
+    old = write(tmp_path / "a")
+    killed = WRITE.replace(
+        "with artifacts",
+        "places._exchange = lambda one, other: False\n"
+        "from pathlib import Path\nrename = Path.rename\n"
+        "def once(path, target):\n"
+        "    if path.name.endswith('.partial'): os._exit(9)\n"
+        "    return rename(path, target)\n"
+        "Path.rename = once\nwith artifacts",
+    )
+    assert run(killed, str(tmp_path / "a")).returncode == 9
+    assert not (tmp_path / "a").exists()
+    if rerun == "reading":
+        assert artifacts.read(tmp_path / "a", kind=KIND).digest == old.digest
+    else:
+        write(tmp_path / "a", "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_what_dead_writers_left_is_gone_after_the_next_writing(tmp_path: Path) -> None:
+    killed = WRITE + "    os._exit(9)\n"
+    for _ in range(3):
+        assert run(killed, str(tmp_path / "a[1]")).returncode == 9
+    assert len(list(tmp_path.iterdir())) > 1
+    write(tmp_path / "a[1]")
+    assert [path.name for path in tmp_path.iterdir()] == ["a[1]"]
+
+
+def test_a_second_writer_is_told_and_the_first_one_wins(tmp_path: Path) -> None:
+    second = WRITE.replace("with artifacts", "from genrec.errors import BusyError\nwith artifacts")
+    with artifacts.claim(tmp_path / "a"), artifacts.claim(tmp_path / "a"):
+        refused = run(second, str(tmp_path / "a"))
+        assert "BusyError: another process is writing" in refused.stderr
+        write(tmp_path / "a", "mine")
+    assert artifacts.read(tmp_path / "a", kind=KIND).file("one.txt").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert run(second, str(tmp_path / "a")).returncode == 0
+
+
+def test_a_reader_that_meets_replacements_for_ever_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "a")
+    stamps = iter(range(100))
+    monkeypatch.setattr(folders, "_stamp", lambda path: next(stamps))
+    (tmp_path / "a" / "one.txt").write_text("altered")
+    with pytest.raises(BusyError, match="being replaced again and again"):
+        artifacts.read(tmp_path / "a", kind=KIND)
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
+def test_all_files_have_the_mode_of_the_umask(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        with artifacts.writing(tmp_path / "a", kind=KIND, config={}) as folder:
+            (folder / "one.txt").touch(mode=0o600)
+    finally:
+        os.umask(before)
+    for file in (tmp_path / "a").iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o666 & ~mask
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o777 & ~mask
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "link to a folder"])
+def test_what_is_no_regular_file_is_refused_and_not_read(tmp_path: Path, kind: str) -> None:
+    write(tmp_path / "a")
+    place = tmp_path / "a" / "one.txt"
+    place.unlink()
+    if kind == "pipe":
+        os.mkfifo(place)  # reading it would wait for ever
+    else:
+        place.symlink_to("/dev/zero" if kind == "link" else tmp_path)
+    with pytest.raises(ArtifactError, match=r"one\.txt is no regular file"):
+        artifacts.read(tmp_path / "a", kind=KIND)
+
+
+def test_a_full_disk_is_one_message_and_leaves_what_stood_there(tmp_path: Path) -> None:
+    old = write(tmp_path / "a")
+    program = WRITE.replace('write_text("new")', "write_bytes(bytes(10**6))")
+    limit = (
+        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (10**5, 10**5))"
+    )
+    full = run(limit + program, str(tmp_path / "a"))
+    assert "ArtifactError" in full.stderr
+    assert "cannot be written (File too large)" in full.stderr
+    assert artifacts.read(tmp_path / "a", kind=KIND).digest == old.digest
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 10**5
+
+
+def test_a_writer_that_says_in_words_that_the_disk_is_full_is_understood(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ArtifactError, match="free space there"),
+        artifacts.writing(tmp_path / "a", kind=KIND, config={}),
+    ):
+        raise RuntimeError("io error: No space left on device (os error 28)")
+
+
+@pytest.mark.parametrize(
+    "value",
+    ['{"kind": []}', "[" * 100_000, '{"checksum": 1, "format": 1, "kind": "thing", "config": []}'],
+)
+def test_a_manifest_of_a_stranger_is_refused_by_type(tmp_path: Path, value: str) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / artifacts.MANIFEST_NAME).write_text(value)
+    with pytest.raises(ArtifactError, match="cannot be read"):
+        artifacts.read(tmp_path / "a", kind=KIND)
+
+
+def test_a_file_is_replaced_at_once_or_not_at_all(tmp_path: Path) -> None:
+    file = tmp_path / "lists.parquet"
+    for text in ("old", "new"):
+        with artifacts.replace_file(file) as staging:
+            staging.write_text(text)
+    with pytest.raises(RuntimeError, match="halfway"), artifacts.replace_file(file) as staging:
+        staging.write_text("half")
+        raise RuntimeError("halfway")
+    assert file.read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["lists.parquet"]

@@ -68,6 +68,9 @@ from .data_options import (
     table_format_of,
 )
 
+MADE_OF_DATA = ("embeddings", "two_tower", "semantic_ids", "generator", "ranker", "report")
+"""What may stand beside the data of a run, made from it."""
+
 app = console.program(__doc__)
 
 
@@ -218,18 +221,34 @@ def describe_data(
     if picture.resolve().is_relative_to(folder.resolve()):
         raise InputError(f"{picture} lies in the data folder, which stays as it is; name another")
     picture.parent.mkdir(parents=True, exist_ok=True)
-    picture.write_text(picture_html(dataset, description), encoding="utf-8")
+    artifacts.write_page(picture, picture_html(dataset, description))
     if not as_json:
         console.say(f"wrote {picture}")
 
 
 def is_up_to_date(out: Path, *, source: str, config: dict[str, Any], force: bool) -> bool:
     """Whether `out` was made of just this already; says so."""
+    console.hold(artifacts.claim(out))
     ingredients = {"source": source, **config}
-    if force or not artifacts.is_current(out, kind=DATA_KIND, config=ingredients):
+    if force or not (out / artifacts.MANIFEST_NAME).is_file():
+        return False
+    if not artifacts.is_current(out, kind=DATA_KIND, config=ingredients):
+        refuse_to_strand(out)
         return False
     console.say(f"{out} is up to date; --force makes it anew")
     return True
+
+
+def refuse_to_strand(out: Path) -> None:
+    """Raises an InputError where models beside `out` were made from the data that stands there."""
+    beside = [
+        name for name in MADE_OF_DATA if (out.parent / name / artifacts.MANIFEST_NAME).exists()
+    ]
+    if beside:
+        raise InputError(
+            f"{out} holds other data, and {', '.join(beside)} of {out.parent} were made from it; "
+            "choose another --out, or replace it with --force and make them anew"
+        )
 
 
 @contextmanager

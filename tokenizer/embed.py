@@ -47,6 +47,7 @@ def embed(
         "model_digest": model_digest(find_model(model)),
         "max_tokens": max_tokens,
     }
+    console.hold(artifacts.claim(out))
     if not force and artifacts.is_current(
         out, kind=EMBEDDINGS_KIND, config=config, parents=parents
     ):

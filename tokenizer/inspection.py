@@ -83,7 +83,7 @@ def inspect(
     if picture is not None:
         name = str(ids) if dataset is None else dataset.name
         page = ids_picture_page(loaded, name=name, catalogue=catalogue, categories=categories)
-        picture.write_text(page, encoding="utf-8")
+        artifacts.write_page(picture, page)
         if not as_json:
             console.say(f"wrote {picture}")
 

@@ -138,6 +138,8 @@ def fit(data: Path, out: Path, source: ItemSource, config: TokenizerConfig, *, f
     parents = {"data": artifacts.read(data, kind=DATA_KIND)}
     parents |= source.parents(parents["data"])
     record = {**tokenizer_record(config), **source.record()}
+    if processes().is_main_process:
+        console.hold(artifacts.claim(out))
     if not force and artifacts.is_current(
         out, kind=SEMANTIC_IDS_KIND, config=record, seed=config.seed, parents=parents
     ):

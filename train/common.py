@@ -35,6 +35,16 @@ def home_of(run: Path, refit: bool) -> Path:
     return run / "refit" if refit else run
 
 
+def hold_output(out: Path) -> None:
+    """Claims what will be written, before hours of training: a second program is told at once.
+
+    Raises:
+        BusyError: another program is writing it.
+    """
+    if processes().is_main_process:
+        console.hold(artifacts.claim(out))
+
+
 def refuse_other_split(parent: Artifact, split: Protocol, *, refit: bool) -> None:
     """Raises an InputError where an artefact has learnt from events that this split asks for.
 

@@ -26,6 +26,7 @@ from .common import (
     RunOption,
     SeedOption,
     SplitOption,
+    hold_output,
     home_of,
     nothing_to_do,
     throughput,
@@ -56,6 +57,7 @@ def train_two_tower(
     training = replace(model.training, precision=chosen_precision(precision))
     model = replace(model, training=training)
     config = {"two_tower": asdict(model), "split": str(split), "refit": refit}
+    hold_output(out)
     if nothing_to_do(
         out, work_dir, kind=TWO_TOWER_KIND, config=config, seed=seed, parents=parents, force=force
     ):

@@ -6,6 +6,7 @@ import hashlib
 import io
 import logging
 import os
+import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -59,10 +60,14 @@ class VectorCache:
         keys = np.frombuffer(b"".join(vectors), dtype=np.uint8).reshape(-1, KEY_BYTES)
         np.savez(buffer, keys=keys, vectors=np.stack(list(vectors.values())))
         content = buffer.getvalue()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        partial = self.folder / f".{os.getpid()}.partial"
-        partial.write_bytes(content)
-        partial.rename(self.folder / f"{hashlib.sha256(content).hexdigest()}.npz")
+        partial = self.folder / f".{uuid.uuid4().hex}.partial"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            partial.write_bytes(content)
+            partial.rename(self.folder / f"{hashlib.sha256(content).hexdigest()}.npz")
+        except OSError as error:  # what is kept saves time, and no more
+            partial.unlink(missing_ok=True)
+            logger.warning("vectors cannot be kept in %s (%s); going on", self.folder, error)
 
     def _files(self) -> Iterator[tuple[list[bytes], npt.NDArray[np.float32]]]:
         for file in sorted(self.folder.glob("*.npz")):

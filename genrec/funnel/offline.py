@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import hashlib
 import json
 import logging
 import shutil
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import polars as pl
 
+from genrec import artifacts
 from genrec.console import progress
 from genrec.errors import DataError, InputError, Problem
 from genrec.funnel.questions import Question
@@ -61,6 +64,7 @@ def recommend_file(
     """Writes `user_id, item_id, rank, score, served_by` for everybody in a table of histories.
 
     Finished parts stand in a folder beside `out` until all are there; then `out` appears at once.
+    What stands at `out` is replaced only where this function wrote it.
 
     Args:
         recommender: who recommends.
@@ -72,11 +76,25 @@ def recommend_file(
         batches_per_part: batches between two savings.
 
     Raises:
-        InputError: `out` is no Parquet file, or the table cannot be read.
+        InputError: `out` is no Parquet file or one that is not ours, or the table cannot be read.
+        BusyError: another process is writing `out`.
         DataError: the table has defects.
     """
     if out.suffix != ".parquet":
         raise InputError(f"the output is a Parquet file, {out} does not end in .parquet")
+    with artifacts.claim(out):
+        _refuse_what_is_not_ours(out)
+        return _answer(recommender, histories, out, k, batch_size, batches_per_part)
+
+
+def _answer(
+    recommender: Recommender,
+    histories: Path,
+    out: Path,
+    k: int,
+    batch_size: int,
+    batches_per_part: int,
+) -> FileReport:
     questions = read_questions(histories)
     size = batch_size * batches_per_part
     job = _job(recommender, histories, k, size)
@@ -86,19 +104,21 @@ def recommend_file(
             num_users=len(questions), num_rows=num_rows, num_resumed=0, up_to_date=True
         )
     work = _open_work(out, job)
-    parts = [work / f"part-{number:05d}.parquet" for number in range(-(-len(questions) // size))]
-    num_resumed = 0
+    parts, num_resumed = [], 0
     with progress("recommending", len(questions)) as advance:
-        for number, part in enumerate(parts):
-            people = questions[number * size : (number + 1) * size]
-            if part.is_file():
-                num_resumed += len(people)
-            else:
+        for start in range(0, len(questions), size):
+            people = questions[start : start + size]
+            part = _find_part(work, start // size)
+            if part is None:
                 lists = recommender.recommend_many(people, k=k, batch_size=batch_size)
-                _write(_table(people, list(lists)), part)
+                part = _write_part(_table(people, list(lists)), work, start // size)
+            else:
+                num_resumed += len(people)
+            parts.append(part)
             advance(len(people))
     table = pl.concat([pl.read_parquet(part) for part in parts])
-    _write(table, out, {JOB_KEY: job})
+    with artifacts.replace_file(out) as staging:
+        table.write_parquet(staging, metadata={JOB_KEY: job})
     shutil.rmtree(work)
     return FileReport(
         num_users=len(questions),
@@ -163,17 +183,45 @@ def _job_of(out: Path) -> str | None:
         return None
 
 
+def _refuse_what_is_not_ours(out: Path) -> None:
+    if (out.exists() or out.is_symlink()) and _job_of(out) is None:
+        raise InputError(
+            f"{out} is there and was not written by genrec, so it is not replaced; choose another "
+            "name for the output, or remove the file"
+        )
+
+
 def _open_work(out: Path, job: str) -> Path:
-    """The folder of finished parts; parts of another job are removed."""
-    work = out.parent / f".{out.name}.parts"
-    note = work / "job.json"
-    if work.is_dir() and not (note.is_file() and note.read_text() == job):
-        log.warning("%s holds parts of another job, which are removed", work)
-        shutil.rmtree(work)
+    """The folder of this job's finished parts; those of other jobs, which are over, are removed."""
+    digest = hashlib.sha256(job.encode()).hexdigest()[:16]
+    work = out.parent / f".{out.name}.{digest}.parts"
+    for other in out.parent.glob(f".{glob.escape(out.name)}.*parts"):
+        if other != work:
+            log.warning("%s holds parts of another job, which are removed", other)
+            shutil.rmtree(other)
     work.mkdir(parents=True, exist_ok=True)
-    if not note.is_file():
-        note.write_text(job)
     return work
+
+
+def _find_part(work: Path, number: int) -> Path | None:
+    """A finished part whose content is what its name says; any other is made again."""
+    for part in sorted(work.glob(f"part-{number:05d}.*.parquet")):
+        digest = part.name.split(".")[1]
+        if part.is_file() and not part.is_symlink() and artifacts.sha256(part) == digest:
+            return part
+        log.warning("%s was altered; these people are answered again", part)
+        part.unlink()
+    return None
+
+
+def _write_part(table: pl.DataFrame, work: Path, number: int) -> Path:
+    """The part, whose name says what its content is: a reader need not trust the disk."""
+    partial = work / "partial"
+    with artifacts.explained(work):
+        table.write_parquet(partial)
+        part = work / f"part-{number:05d}.{artifacts.sha256(partial)}.parquet"
+        partial.replace(part)
+    return part
 
 
 def _table(people: Sequence[Question], lists: Sequence[list[RecommendedItem]]) -> pl.DataFrame:
@@ -183,10 +231,3 @@ def _table(people: Sequence[Question], lists: Sequence[list[RecommendedItem]]) -
         for item in items
     ]
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
-
-
-def _write(table: pl.DataFrame, path: Path, metadata: dict[str, str] | None = None) -> None:
-    """Under a temporary name first, so that no half a file ever stands at `path`."""
-    partial = path.with_name(f".{path.name}.partial")
-    table.write_parquet(partial, metadata=metadata)
-    partial.replace(path)

@@ -133,8 +133,17 @@ def load_checkpoint(
 
 
 def discard_checkpoint(work_dir: Path) -> None:
-    """Removes the checkpoint of a training whose result is safely written; logs stay."""
-    shutil.rmtree(work_dir / "checkpoint", ignore_errors=True)
+    """Removes the checkpoint of a training whose result is safely written; logs stay.
+
+    It loses its name first: a kill leaves a whole checkpoint or one that nobody takes for one.
+    """
+    checkpoint = work_dir / "checkpoint"
+    if not checkpoint.exists():
+        return
+    with artifacts.claim(checkpoint):
+        doomed = artifacts.staging_for(checkpoint)
+        checkpoint.rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
 
 
 def _with_format(identity: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from genrec.errors import DataError, InputError
+from genrec.errors import BusyError, DataError, InputError
 from genrec.funnel import Recommender, recommend_file
 from genrec.funnel.offline import read_questions
 from genrec.interactions import (
@@ -120,16 +122,65 @@ def test_a_finished_file_is_not_made_again_unless_something_changed(
     assert not recommend_file(recommender.using(repeats="allow"), file, out, k=2).up_to_date
 
 
-def test_what_has_no_name_or_no_parquet_is_made_again(
+def test_models_without_a_name_answer_anew(
     recommender: Recommender, file: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.parquet"
     recommender.digests = {}  # made of sources, not of a run
     assert recommend_file(recommender, file, out, k=2).num_rows
     assert not recommend_file(recommender, file, out, k=2).up_to_date
-    out.write_bytes(b"half a fi")
-    assert recommend_file(recommender, file, out, k=2).num_rows
-    assert pl.read_parquet(out).height
+
+
+def test_a_file_that_genrec_did_not_write_is_never_replaced(
+    recommender: Recommender, file: Path, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine.parquet"
+    pl.read_csv(file).write_parquet(mine)
+    before = mine.read_bytes()
+    with pytest.raises(InputError, match="was not written by genrec"):
+        recommend_file(recommender, mine, mine, k=2)
+    assert mine.read_bytes() == before
+    half = tmp_path / "half.parquet"
+    half.write_bytes(b"half a fi")
+    with pytest.raises(InputError, match="remove the file"):
+        recommend_file(recommender, file, half, k=2)
+
+
+def test_a_part_that_was_altered_is_made_again(
+    recommender: Recommender, source: MortalSource, file: Path, tmp_path: Path
+) -> None:
+    whole, resumed = tmp_path / "whole.parquet", tmp_path / "resumed.parquet"
+    recommend_file(recommender, file, whole, k=2, batch_size=1, batches_per_part=2)
+    source.people, source.lives = 0, 5
+    with pytest.raises(KeyboardInterrupt):
+        recommend_file(recommender, file, resumed, k=2, batch_size=1, batches_per_part=2)
+    source.lives = None
+    first, second = sorted(tmp_path.glob(".resumed.parquet.*.parts/part-*"))
+    content = bytearray(first.read_bytes())
+    content[len(content) // 2] ^= 1
+    first.write_bytes(content)
+    second.write_bytes(second.read_bytes()[:10])
+    report = recommend_file(recommender, file, resumed, k=2, batch_size=1, batches_per_part=2)
+    assert report.num_resumed == 0
+    assert pl.read_parquet(resumed).equals(pl.read_parquet(whole))
+    assert sorted(each.suffix for each in tmp_path.iterdir()) == [".csv", ".parquet", ".parquet"]
+
+
+def test_two_jobs_with_one_output_are_one_job_and_one_message(
+    recommender: Recommender, file: Path, tmp_path: Path
+) -> None:
+    program = (
+        "import sys; from genrec import artifacts\n"
+        "with artifacts.claim(sys.argv[1]): print('claimed', flush=True); sys.stdin.read()"
+    )
+    out = tmp_path / "out.parquet"
+    command = [sys.executable, "-c", program, str(out)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"claimed\n"
+        with pytest.raises(BusyError, match=r"another process is writing .*out\.parquet"):
+            recommend_file(recommender, file, out, k=2)
+    assert recommend_file(recommender, file, out, k=2).num_rows == 14
 
 
 def test_rows_without_a_position_go_by_time(tmp_path: Path) -> None:

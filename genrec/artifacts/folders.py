@@ -20,12 +20,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genrec.errors import ArtifactError, ArtifactMissingError
+from genrec.artifacts.locks import claim
+from genrec.artifacts.places import explained, put_in_place, set_modes, staging_for, was_interrupted
+from genrec.errors import ArtifactError, ArtifactMissingError, BusyError
 
 __all__ = ["MANIFEST_NAME", "Artifact", "is_current", "read", "sha256", "writing"]
 
 MANIFEST_NAME = "manifest.json"
 FORMAT_VERSION = 1
+LARGEST_MANIFEST = 2**26
+MOST_READINGS = 20
+"""How often an artefact is read anew that was replaced meanwhile."""
 RECORDED_PACKAGES = ("genrec", "torch", "transformers", "faiss-cpu", "lightgbm")
 
 
@@ -79,33 +84,37 @@ def writing(
         parents: the artefacts it is made from, by name.
 
     Raises:
-        ArtifactError: `path` is a file, or an ordinary folder that is not an artefact.
+        ArtifactError: `path` is a file, or an ordinary folder that is not an artefact; or nothing
+            can be written there.
+        BusyError: another process is writing it.
     """
     path = Path(path)
     _refuse_what_is_not_ours(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staging = path.parent / f".{path.name}.{os.getpid()}.partial"
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir()
-    try:
-        yield staging
-        manifest = {
-            "format": FORMAT_VERSION,
-            "kind": kind,
-            "config": _as_json(config),
-            "seed": seed,
-            "parents": {name: parent.digest for name, parent in (parents or {}).items()},
-            "files": _fingerprints(staging),
-            "versions": _versions(),
-            "git_revision": _git_revision(),
-            "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        }
-        manifest["checksum"] = _checksum(manifest)
-        (staging / MANIFEST_NAME).write_text(json.dumps(manifest, indent=1, sort_keys=True))
-        _sync(staging)
-        _put_in_place(staging, path)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    with claim(path), explained(path):
+        _refuse_what_is_not_ours(path)  # an interrupted replacement may have been put back
+        staging = staging_for(path)
+        staging.mkdir()
+        try:
+            yield staging
+            manifest = {
+                "format": FORMAT_VERSION,
+                "kind": kind,
+                "config": _as_json(config),
+                "seed": seed,
+                "parents": {name: parent.digest for name, parent in (parents or {}).items()},
+                "files": _fingerprints(staging),
+                "versions": _versions(),
+                "git_revision": _git_revision(),
+                "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            }
+            manifest["checksum"] = _checksum(manifest)
+            text = json.dumps(manifest, indent=1, sort_keys=True)
+            (staging / MANIFEST_NAME).write_text(text, encoding="utf-8")
+            set_modes(staging, like=staging / MANIFEST_NAME)
+            _sync(staging)
+            put_in_place(staging, path)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
 
 
 def read(path: Path | str, *, kind: str) -> Artifact:
@@ -116,10 +125,25 @@ def read(path: Path | str, *, kind: str) -> Artifact:
         ArtifactError: another kind, another format, or a file that is missing, added or altered.
     """
     path = Path(path)
+    for _ in range(MOST_READINGS):
+        stamp = _stamp(path)
+        try:
+            return _read_once(path, kind)
+        except (ArtifactError, FileNotFoundError) as error:
+            if isinstance(error, ArtifactMissingError) and was_interrupted(path):
+                with claim(path):  # which puts back what stood there
+                    continue
+            # It was replaced while it was read: what was found is of two artefacts, or of none.
+            if _stamp(path) == stamp and isinstance(error, ArtifactError):
+                raise
+    raise BusyError(f"{path} is being replaced again and again; read it when that is done")
+
+
+def _read_once(path: Path, kind: str) -> Artifact:
     artifact, files = _read_manifest(path)
     if artifact.kind != kind:
         raise ArtifactError(f"{path} holds {artifact.kind!r}, but {kind!r} is needed here")
-    found = {str(file.relative_to(path)) for file in _files(path)}
+    found = {file.relative_to(path).as_posix() for file in _files(path)}
     for name in sorted(set(files) | found):
         if name not in found:
             raise ArtifactError(f"{path}: {name} is missing; make the folder again with --force")
@@ -127,12 +151,27 @@ def read(path: Path | str, *, kind: str) -> Artifact:
             raise ArtifactError(
                 f"{path}: {name} is not in its manifest; remove the file, or make the folder again"
             )
-        if sha256(path / name) != files[name]:
+        try:
+            digest = sha256(path / name)
+        except OSError as error:
+            raise ArtifactError(
+                f"{path}: {name} cannot be read ({error.strerror}); allow this user to read it"
+            ) from error
+        if digest != files[name]:
             raise ArtifactError(
                 f"{path}: {name} was altered after it was written (SHA-256 differs from the "
                 "manifest); restore it, or make the folder again with --force"
             )
     return artifact
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    """Tells one artefact at a place from the next one there; None where there is none."""
+    try:
+        status = (path / MANIFEST_NAME).stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_mtime_ns
 
 
 def is_current(
@@ -173,21 +212,27 @@ def _read_manifest(path: Path) -> tuple[Artifact, dict[str, str]]:
             "run the program that makes it, or check the path"
         )
     try:
-        manifest = json.loads(manifest_path.read_text())
+        if manifest_path.stat().st_size > LARGEST_MANIFEST:
+            raise ValueError(f"it is larger than {LARGEST_MANIFEST:,} bytes")
+        content = manifest_path.read_bytes()
+        manifest = json.loads(content)
         checksum, version = manifest.pop("checksum"), manifest["format"]
         artifact = Artifact(
             path=path,
-            kind=manifest["kind"],
-            config=manifest["config"],
-            seed=manifest["seed"],
-            parents=manifest["parents"],
-            digest=sha256(manifest_path),
-            created=manifest["created"],
+            kind=_typed(manifest, "kind", str),
+            config=_typed(manifest, "config", dict),
+            seed=_typed(manifest, "seed", int, type(None)),
+            parents=_typed(manifest, "parents", dict),
+            digest=hashlib.sha256(content).hexdigest(),
+            created=_typed(manifest, "created", str),
         )
-        files = {name: str(entry["sha256"]) for name, entry in manifest["files"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        files = {
+            name: str(entry["sha256"]) for name, entry in _typed(manifest, "files", dict).items()
+        }
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError) as error:
+        why = str(error) or type(error).__name__
         raise ArtifactError(
-            f"{manifest_path} cannot be read ({error}); make the folder again with --force"
+            f"{manifest_path} cannot be read ({why}); make the folder again with --force"
         ) from error
     if version != FORMAT_VERSION:
         raise ArtifactError(
@@ -201,30 +246,33 @@ def _read_manifest(path: Path) -> tuple[Artifact, dict[str, str]]:
     return artifact, files
 
 
-def _put_in_place(staging: Path, path: Path) -> None:
-    if not path.exists():
-        staging.rename(path)
-        return
-    old = path.parent / f".{path.name}.{os.getpid()}.old"
-    shutil.rmtree(old, ignore_errors=True)
-    path.rename(old)
-    try:
-        staging.rename(path)
-    except OSError:
-        old.rename(path)
-        raise
-    shutil.rmtree(old)
+def _typed(manifest: Mapping[str, Any], key: str, *types: type) -> Any:  # Any: a JSON value
+    value = manifest[key]
+    if not isinstance(value, types) or isinstance(value, bool):
+        raise TypeError(f"its {key!r} is a {type(value).__name__}")
+    return value
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(
-        file for file in folder.rglob("*") if file.is_file() and file != folder / MANIFEST_NAME
-    )
+    """Every file beside the manifest.
+
+    Raises:
+        ArtifactError: something is neither a file nor a folder; reading it might never end.
+    """
+    found = []
+    for each in sorted(folder.rglob("*")):
+        if each.is_symlink() or not (each.is_file() or each.is_dir()):
+            raise ArtifactError(
+                f"{each} is no regular file; an artefact has no links, pipes or devices: remove it"
+            )
+        if each.is_file() and each != folder / MANIFEST_NAME:
+            found.append(each)
+    return found
 
 
 def _fingerprints(folder: Path) -> dict[str, dict[str, Any]]:
     return {
-        str(file.relative_to(folder)): {"sha256": sha256(file), "bytes": file.stat().st_size}
+        file.relative_to(folder).as_posix(): {"sha256": sha256(file), "bytes": file.stat().st_size}
         for file in _files(folder)
     }
 
@@ -265,7 +313,7 @@ def _versions() -> dict[str, str]:
 
 def _git_revision() -> str | None:
     """The revision of the checkout that genrec runs from; None where it is installed."""
-    checkout = Path(__file__).parent.parent
+    checkout = Path(__file__).parents[2]
     if not (checkout / ".git").exists():
         return None
     answer = subprocess.run(

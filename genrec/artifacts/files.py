@@ -1,0 +1,58 @@
+"""A single file that is written whole or not at all, by one process at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from genrec.artifacts.locks import claim
+from genrec.artifacts.places import explained, staging_for
+from genrec.errors import InputError
+
+__all__ = ["replace_file", "write_page"]
+
+
+@contextmanager
+def replace_file(path: Path | str) -> Iterator[Path]:
+    """Gives a temporary file to write; on leaving, it becomes `path` at once.
+
+    What stood at `path` stays if the block raises.
+
+    Raises:
+        BusyError: another process is writing it.
+        ArtifactError: it cannot be written there.
+    """
+    path = Path(path)
+    with claim(path), explained(path):
+        staging = staging_for(path)
+        try:
+            yield staging
+            with staging.open("rb") as stream:
+                os.fsync(stream.fileno())
+            staging.replace(path)
+        finally:
+            staging.unlink(missing_ok=True)
+
+
+def write_page(path: Path | str, html: str) -> None:
+    """Writes a page that genrec made; only another page of genrec's is replaced by it.
+
+    Raises:
+        InputError: something else stands at `path`.
+        BusyError: another process is writing it.
+        ArtifactError: it cannot be written there.
+    """
+    path = Path(path)
+    if path.exists() or path.is_symlink():
+        is_ours = (
+            path.is_file() and b"<html" in path.read_bytes() and b"genrec" in path.read_bytes()
+        )
+        if not is_ours:
+            raise InputError(
+                f"{path} is there and is no page of genrec, so it is not replaced; choose another "
+                "name, or remove it"
+            )
+    with replace_file(path) as staging:
+        staging.write_text(html, encoding="utf-8")
