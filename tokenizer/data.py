@@ -241,12 +241,11 @@ def is_up_to_date(out: Path, *, source: str, config: dict[str, Any], force: bool
 
 def refuse_to_strand(out: Path) -> None:
     """Raises an InputError where models beside `out` were made from the data that stands there."""
-    beside = [
-        name for name in MADE_OF_DATA if (out.parent / name / artifacts.MANIFEST_NAME).exists()
-    ]
+    run = out.parent
+    beside = [name for name in MADE_OF_DATA if (run / name / artifacts.MANIFEST_NAME).exists()]
     if beside:
         raise InputError(
-            f"{out} holds other data, and {', '.join(beside)} of {out.parent} were made from it; "
+            f"{out} holds other data, and {', '.join(beside)} of {run} were made from it; "
             "choose another --out, or replace it with --force and make them anew"
         )
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from genrec import console
+from genrec import artifacts, console
 from genrec.embeddings import ItemEmbeddings
 from genrec.errors import InputError
 from genrec.interactions import Histories, InteractionDataset

@@ -46,10 +46,8 @@ def write_page(path: Path | str, html: str) -> None:
     """
     path = Path(path)
     if path.exists() or path.is_symlink():
-        is_ours = (
-            path.is_file() and b"<html" in path.read_bytes() and b"genrec" in path.read_bytes()
-        )
-        if not is_ours:
+        content = path.read_bytes() if path.is_file() else b""
+        if b"<html" not in content or b"genrec" not in content:
             raise InputError(
                 f"{path} is there and is no page of genrec, so it is not replaced; choose another "
                 "name, or remove it"

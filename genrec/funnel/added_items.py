@@ -14,7 +14,13 @@ from genrec.artifacts import Artifact
 from genrec.embeddings import EMBEDDINGS_KIND
 from genrec.errors import InputError
 from genrec.interactions import Catalogue, InteractionDataset
-from genrec.semantic_ids import SEMANTIC_IDS_KIND, SemanticIdStore, additions_of, journal_of
+from genrec.semantic_ids import (
+    SEMANTIC_IDS_KIND,
+    SemanticIdStore,
+    additions_of,
+    finish_interrupted,
+    journal_of,
+)
 
 if TYPE_CHECKING:
     from genrec.generator import GenerativeRecommender, LiveCatalogue
@@ -38,6 +44,7 @@ def find_added_items(run: Path | str) -> SemanticIdStore | None:
         InputError: it was encoded otherwise than what the generator reads.
     """
     path = Path(run) / "semantic_ids"
+    finish_interrupted(path)
     if not path.is_dir() or not (journal_of(path).exists() or additions_of(path).exists()):
         return None
     store = SemanticIdStore.open(path)

@@ -13,7 +13,7 @@ from genrec.semantic_ids.linear import LinearQuantizer, ProductConfig, ResidualK
 from genrec.semantic_ids.picture import ids_picture, ids_picture_page
 from genrec.semantic_ids.preparation import Preparation, Whitening
 from genrec.semantic_ids.quantizer import Method, Quantizer
-from genrec.semantic_ids.replacing import refuse_to_lose_items, replacing
+from genrec.semantic_ids.replacing import finish_interrupted, refuse_to_lose_items, replacing
 from genrec.semantic_ids.rqvae import CodebookUpdate, RqVae, RqVaeConfig
 from genrec.semantic_ids.run_folder import (
     find_data,
@@ -60,6 +60,7 @@ __all__ = [
     "find_data",
     "find_embeddings",
     "find_parent",
+    "finish_interrupted",
     "fit_semantic_ids",
     "ids_picture",
     "ids_picture_page",

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import glob
+import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+from genrec import artifacts
 from genrec.errors import ArtifactError, InputError
 from genrec.semantic_ids.compaction import TakenOver, additions_of
 from genrec.semantic_ids.journal import Journal, exclusive, has_locks, journal_of, lock_of
 from genrec.semantic_ids.journal_head import head_of
 
-__all__ = ["refuse_to_lose_items", "replacing"]
+__all__ = ["finish_interrupted", "refuse_to_lose_items", "replacing"]
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -31,12 +36,18 @@ def replacing(path: Path | str, *, discard: bool) -> Iterator[None]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with exclusive(lock_of(path)) if has_locks() else nullcontext():
+        _put_back(path)
+        with artifacts.claim(additions_of(path)):
+            pass  # a compaction that was interrupted is put back too, to be found or discarded
         if not discard:
             refuse_to_lose_items(path)
-        added = (journal_of(path), head_of(journal_of(path)), additions_of(path))
-        aside = {each: each.with_name(f".{each.name}.discarded") for each in added if each.exists()}
+        mark = _mark(path)
+        aside = {
+            each: each.with_name(f".{each.name}.{mark}.discarded")
+            for each in _added_to(path)
+            if each.exists()
+        }
         for place, away in aside.items():
-            _remove(away)
             place.rename(away)
         try:
             yield
@@ -46,6 +57,46 @@ def replacing(path: Path | str, *, discard: bool) -> Iterator[None]:
             raise
         for away in aside.values():
             _remove(away)
+
+
+def finish_interrupted(path: Path | str) -> None:
+    """Puts back what was set aside for a replacement of the ids at `path` that a kill ended.
+
+    Without it added items would be hidden in silence. Whoever reads or writes them calls it first.
+    """
+    path = Path(path)
+    if has_locks() and _was_interrupted(path):
+        with exclusive(lock_of(path)):
+            _put_back(path)
+
+
+def _put_back(path: Path) -> None:
+    """Only for who holds the lock: puts back what belongs to these ids, removes the rest."""
+    for place in _added_to(path):
+        for away in path.parent.glob(f".{glob.escape(place.name)}.*.discarded"):
+            if away.name.split(".")[-2] == _mark(path) and not place.exists():
+                away.rename(place)
+                log.warning("%s is back: the replacement of %s was interrupted", place, path)
+            else:
+                _remove(away)
+
+
+def _was_interrupted(path: Path) -> bool:
+    return any(
+        any(path.parent.glob(f".{glob.escape(place.name)}.{_mark(path)}.discarded"))
+        for place in _added_to(path)
+    )
+
+
+def _added_to(path: Path) -> tuple[Path, ...]:
+    """Where what was added to the ids at `path` stands, whether or not there is anything."""
+    return journal_of(path), head_of(journal_of(path)), additions_of(path)
+
+
+def _mark(path: Path) -> str:
+    """Names the ids that stand at `path`; `none` where none do."""
+    manifest = path / artifacts.MANIFEST_NAME
+    return artifacts.sha256(manifest)[:16] if manifest.is_file() else "none"
 
 
 def _remove(path: Path) -> None:
@@ -58,8 +109,10 @@ def _remove(path: Path) -> None:
 
 def refuse_to_lose_items(path: Path | str) -> None:
     """Raises an InputError where items were added to the ids at `path`, or it cannot be told."""
+    path = Path(path)
+    finish_interrupted(path)
     try:
-        lost = _num_added(Path(path))
+        lost = _num_added(path)
     except ArtifactError as error:
         raise InputError(
             f"items were added to {path}, and what was added cannot be read: {error}. Give another "

@@ -21,7 +21,7 @@ from genrec.semantic_ids.additions import IdChooser
 from genrec.semantic_ids.compaction import additions_of
 from genrec.semantic_ids.journal import Journal, JournalStart, exclusive, journal_of
 from genrec.semantic_ids.journal_head import head_of
-from genrec.semantic_ids.replacing import replacing
+from genrec.semantic_ids.replacing import finish_interrupted, refuse_to_lose_items, replacing
 from genrec.semantic_ids.semantic_ids import SEMANTIC_IDS_KIND, SemanticIds
 from genrec.semantic_ids.store import SemanticIdStore
 from tests.semantic_ids.stubs import add_together, content_of, stub_ids
@@ -506,8 +506,8 @@ def crash_after_beginning(path: Path, start: JournalStart) -> None:
 @pytest.mark.parametrize(
     ("step", "interrupted"),
     [
-        ("genrec.artifacts._sync", crash),  # the new artefact is half written
-        ("genrec.artifacts._put_in_place", crash_after_moving_away),  # there is none at all
+        ("genrec.artifacts.folders._sync", crash),  # the new artefact is half written
+        ("genrec.artifacts.folders.put_in_place", crash_after_moving_away),  # there is none at all
         ("genrec.semantic_ids.compaction.sync_folder", crash),  # it is there, the journal as before
         ("genrec.semantic_ids.journal.Journal.begin", crash),
         ("genrec.semantic_ids.journal.Journal.begin", crash_after_beginning),
@@ -529,7 +529,7 @@ def test_a_crash_anywhere_in_a_compaction_changes_no_id(
     before = state(grown)
     store, bystander = SemanticIdStore.open(grown), SemanticIdStore.open(grown)
     # An exception lets the writer tidy up; a crash does not.
-    monkeypatch.setattr("genrec.artifacts.shutil.rmtree", lambda *_, **__: None)
+    monkeypatch.setattr("genrec.artifacts.folders.shutil.rmtree", lambda *_, **__: None)
     monkeypatch.setattr(step, interrupted)
     with pytest.raises(_CrashError):
         store.compact()
@@ -625,6 +625,33 @@ def test_a_compaction_that_was_interrupted_before_a_replacement_comes_not_back(g
     store.add(["g"], CONTENT[:1])
     assert store.compact() == 1
     assert state(grown)[0] == ["g"]
+
+
+@pytest.mark.parametrize("compacted", [True, False])
+@pytest.mark.parametrize("replaced", [True, False])
+def test_a_replacement_that_is_killed_hides_nothing(
+    grown: Path, compacted: bool, replaced: bool
+) -> None:
+    if compacted:
+        SemanticIdStore.open(grown).compact()
+    before = state(grown)
+    child = os.fork()
+    if not child:  # it is killed inside the replacement, before or after the new ids are there
+        with replacing(grown, discard=True):
+            if replaced:
+                stub_ids(NUM_FITTED, num_codes=6, seed=3).save(grown)
+            os._exit(9)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    if replaced:
+        finish_interrupted(grown)
+        assert SemanticIdStore.open(grown).item_ids == []
+    else:
+        with pytest.raises(InputError, match=r"5 item\(s\) that were added"):
+            refuse_to_lose_items(grown)
+        assert state(grown) == before
+    with replacing(grown, discard=True):
+        stub_ids(NUM_FITTED, num_codes=6, seed=4).save(grown)
+    assert not list(grown.parent.glob(".*discarded"))
 
 
 def test_what_cannot_be_read_is_not_discarded(grown: Path) -> None:
