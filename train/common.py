@@ -35,16 +35,6 @@ def home_of(run: Path, refit: bool) -> Path:
     return run / "refit" if refit else run
 
 
-def hold_output(out: Path) -> None:
-    """Claims what will be written, before hours of training: a second program is told at once.
-
-    Raises:
-        BusyError: another program is writing it.
-    """
-    if processes().is_main_process:
-        console.hold(artifacts.claim(out))
-
-
 def refuse_other_split(parent: Artifact, split: Protocol, *, refit: bool) -> None:
     """Raises an InputError where an artefact has learnt from events that this split asks for.
 
@@ -71,9 +61,15 @@ def nothing_to_do(
 ) -> bool:
     """Whether the model at `out` was made from just this, which is then said.
 
-    With `force` it never is, and an interrupted training is forgotten.
+    With `force` it never is, and an interrupted training is forgotten. From here on `out` is
+    claimed: a second program is told before its hours of training, not after them.
+
+    Raises:
+        BusyError: another program is writing `out`.
     """
     is_main = processes().is_main_process
+    if is_main:
+        console.hold(artifacts.claim(out))
     if force:
         if is_main:
             discard_checkpoint(work_dir)

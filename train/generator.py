@@ -50,7 +50,6 @@ from .common import (
     RunOption,
     SeedOption,
     SplitOption,
-    hold_output,
     home_of,
     nothing_to_do,
     refuse_other_split,
@@ -91,7 +90,6 @@ def train(
     )
     settings = with_precision(settings, chosen_precision(precision))
     config = {"generator": asdict(settings), "split": str(split), "refit": refit, "stream": stream}
-    hold_output(out)
     if nothing_to_do(
         out, work_dir, kind=GENERATOR_KIND, config=config, seed=seed, parents=parents, force=force
     ):

@@ -24,7 +24,6 @@ from .common import (
     RunOption,
     SeedOption,
     SplitOption,
-    hold_output,
     home_of,
     nothing_to_do,
     refuse_other_split,
@@ -54,7 +53,6 @@ def train(
         num_trees = int(Ranker.load(run / "ranker").result["num_trees"])
         ranker_config = replace(ranker_config, num_trees=num_trees)
     config = {"ranker": asdict(ranker_config), "split": str(split), "refit": refit}
-    hold_output(out)
     if nothing_to_do(
         out, work_dir, kind=RANKER_KIND, config=config, seed=seed, parents=parents, force=force
     ):

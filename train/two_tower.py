@@ -26,7 +26,6 @@ from .common import (
     RunOption,
     SeedOption,
     SplitOption,
-    hold_output,
     home_of,
     nothing_to_do,
     throughput,
@@ -57,7 +56,6 @@ def train_two_tower(
     training = replace(model.training, precision=chosen_precision(precision))
     model = replace(model, training=training)
     config = {"two_tower": asdict(model), "split": str(split), "refit": refit}
-    hold_output(out)
     if nothing_to_do(
         out, work_dir, kind=TWO_TOWER_KIND, config=config, seed=seed, parents=parents, force=force
     ):
