@@ -299,8 +299,9 @@ class DeadlineFunnel:
 
         Of what was seen and what is assumed, all but the longest tenth, at least one: a pause of
         the machine is no step. What was seen takes no time away in which the source is predicted
-        to be done. A probe asks whether the load is over, so it goes by the shortest; one that
-        would be a surprise goes by the longest, so that it is not late.
+        to be done. A probe asks whether the load is over, so it goes by what is assumed, and may
+        be as fast as it ever was; one that was never fast enough goes by the longest, so that it
+        is not late.
         """
         probes = verdict is Verdict.PROBE
         seconds = (self.predictor.fastest if probes else self.predictor.predict)(source.name, size)
@@ -309,7 +310,8 @@ class DeadlineFunnel:
         with self._lock:
             steps: list[float] = sorted([assumed, *self._overruns.get(source.name, ())])
         if probes:
-            return steps[0] if seconds <= seconds_left else steps[-1]
+            spare = seconds_left - seconds
+            return min(assumed, spare) if spare >= 0.0 else steps[-1]
         num_pauses = max(1, len(steps) // 10) if len(steps) > 1 else 0
         return min(steps[-1 - num_pauses], max(assumed, seconds_left - seconds))
 

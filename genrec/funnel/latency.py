@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from threading import Lock
 
+from genrec.funnel.questions import LONGEST_HISTORY
 from genrec.interactions import RequestBatch
 
 __all__ = ["Admission", "LatencyConfig", "LatencyPredictor", "RequestSize", "Verdict"]
@@ -31,8 +32,9 @@ class LatencyConfig:
     """The share of remembered times that a prediction must cover, in (0, 1]."""
     window: int = 128
     """Times remembered per stage and size; older ones are forgotten."""
-    longest_history: int = 64
-    """Histories from this length on count as equally long: models read no more than a window."""
+    longest_history: int = LONGEST_HISTORY
+    """Histories from this length on count as equally long. Models read no more than a window, but
+    all that a person had is masked."""
 
     def __post_init__(self) -> None:
         if not 0.0 < self.quantile <= 1.0:

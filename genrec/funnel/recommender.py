@@ -16,7 +16,7 @@ from genrec.funnel.added_items import find_added_items, with_added_items
 from genrec.funnel.last_resort import LastResort
 from genrec.funnel.latency import LatencyPredictor
 from genrec.funnel.pauses import spare_from_collections
-from genrec.funnel.questions import EventTime, Question, QuestionReader
+from genrec.funnel.questions import LONGEST_HISTORY, EventTime, Question, QuestionReader
 from genrec.funnel.sources import (
     METHODS,
     digests,
@@ -49,6 +49,8 @@ WARM_UP_KS = (10, 100, 1000)
 """Lists up to these lengths are asked for when the stages are measured; to longer ones under a
 deadline the last resort answers, until an answer without one has shown what they take."""
 HANDING_OVER_REPEATS = 5
+WARM_UP_LENGTHS = (1, LONGEST_HISTORY, 64)
+"""Histories so long are asked with; what the last takes is told, for few have more."""
 LEAST_BUDGET_MS = 1e-3
 """What a budget counts as that was used up before the funnel was asked."""
 
@@ -235,9 +237,8 @@ class Recommender:
             The predicted milliseconds of each stage for a long history.
         """
         self._process.check("this Recommender")
-        longest = self._predictor.config.longest_history
         for k in dict.fromkeys(min(k, self.dataset.num_items) for k in WARM_UP_KS[::-1]):
-            for length in (1, longest) if k <= WARM_UP_KS[0] else (longest,):
+            for length in WARM_UP_LENGTHS if k <= WARM_UP_KS[0] else WARM_UP_LENGTHS[1:]:
                 self.warm_up_ms = self._funnel.warm_up(self._made_up_request(length), k)
         self._item_ms = self._measure_handing_over()
         return self.warm_up_ms
