@@ -119,7 +119,7 @@ def test_requests_of_every_length_are_back_together(
 
 
 def test_what_was_seen_of_steps_takes_no_time_away_in_which_it_is_predicted_to_be_done() -> None:
-    machine = Machine(20.0)
+    machine = Machine(28.0)
     machine.ask(128)
     for _ in range(3):  # too few for it to be refused
         machine.ask(1, pause_ms=60.0)
