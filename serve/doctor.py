@@ -154,7 +154,9 @@ def _requirements() -> list[str]:
     declared = _declared()
     if declared is not None:
         return declared
-    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads(
+        (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+    )["project"]
     extras = [
         f"{requirement}; extra == '{extra}'"
         for extra, requirements in project["optional-dependencies"].items()

@@ -50,7 +50,7 @@ def test_every_program_file_is_in_the_table_and_no_other() -> None:
         file
         for folder in ("tokenizer", "train", "serve")
         for file in (ROOT / folder).rglob("*.py")
-        if "\ndef main(" in file.read_text()
+        if "\ndef main(" in file.read_text(encoding="utf-8")
     }
     assert {file_of(name) for name in PROGRAMS} == on_disk
 

@@ -18,7 +18,8 @@ def sources() -> list[Path]:
 
 def test_no_module_is_longer_than_a_reader_can_hold() -> None:
     lengths = {
-        str(file.relative_to(ROOT)): len(file.read_text().splitlines()) for file in sources()
+        str(file.relative_to(ROOT)): len(file.read_text(encoding="utf-8").splitlines())
+        for file in sources()
     }
     assert {name: lines for name, lines in lengths.items() if lines > LONGEST_MODULE} == {}
 
@@ -26,7 +27,7 @@ def test_no_module_is_longer_than_a_reader_can_hold() -> None:
 def test_no_function_is_longer_than_a_screen() -> None:
     too_long = {}
     for file in sources():
-        for node in ast.walk(ast.parse(file.read_text())):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 continue
             lines = (node.end_lineno or node.lineno) - node.lineno + 1

@@ -168,7 +168,7 @@ def test_describe_prints_figures_and_draws_beside_the_folder(
     run(capsys, "import", files[0], "--out", tmp_path / "data", *OPTIONS[:6])
     code, printed, _ = run(capsys, "describe", tmp_path / "data")
     assert (code, "events" in printed) == (0, True)
-    assert (tmp_path / "data.html").read_text().startswith("<!doctype html>")
+    assert (tmp_path / "data.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     code, printed, _ = run(capsys, "describe", tmp_path / "data", "--json")
     assert json.loads(printed)["num_events"] == 4
     inside = tmp_path / "data" / "picture.html"
