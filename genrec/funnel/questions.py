@@ -134,6 +134,7 @@ class QuestionReader:
         """Item_index and time of each event that the catalogue knows."""
         if question.history is None:
             return self._recorded(question.user_id or "")
+        self._note_length(len(question.history))
         items = self._index(question.history[-LONGEST_HISTORY:], "the history")
         if question.event_times is None:
             times = np.full(items.shape, UNKNOWN_TIME)
@@ -152,6 +153,7 @@ class QuestionReader:
             )
         histories = self._dataset.histories
         items, times = histories.items_of(row), histories.times_of(row)
+        self._note_length(len(items))
         return items[-LONGEST_HISTORY:].tolist(), times[-LONGEST_HISTORY:].tolist()
 
     def _index(self, item_ids: Iterable[str], place: str) -> npt.NDArray[np.int64]:
@@ -202,11 +204,24 @@ class QuestionReader:
         return torch.tensor([_second(moment) for moment in said], dtype=torch.int64)
 
     def _note_times(self, name: str) -> None:
+        if self._is_new(name):
+            log.warning("%s: no model of this run reads times; the order alone counts", name)
+
+    def _note_length(self, length: int) -> None:
+        if length > LONGEST_HISTORY and self._is_new("length"):
+            log.warning(
+                "a history has %d events; the last %d of each are read, and what a person had "
+                "before them may be recommended again",
+                length,
+                LONGEST_HISTORY,
+            )
+
+    def _is_new(self, name: str) -> bool:
+        """Whether this is noted for the first time."""
         with self._lock:
             first = name not in self._noted
             self._noted.add(name)
-        if first:
-            log.warning("%s: no model of this run reads times; the order alone counts", name)
+        return first
 
 
 def _seconds(times: Sequence[EventTime]) -> npt.NDArray[np.int64]:

@@ -224,6 +224,16 @@ def test_a_history_of_any_length_is_read_from_its_end(recommender: Recommender) 
     assert _ids(recommender.recommend(["e"] + ["a"] * LONGEST_HISTORY, k=1)) == ["e"]
 
 
+def test_a_history_that_is_cut_is_told_once(
+    recommender: Recommender, caplog: pytest.LogCaptureFixture
+) -> None:
+    recommender.recommend(["a"] * LONGEST_HISTORY, k=1)
+    assert "may be recommended again" not in caplog.text
+    for _ in range(2):
+        recommender.recommend(["a"] * (LONGEST_HISTORY + 1), k=1)
+    assert caplog.text.count("may be recommended again") == 1
+
+
 def test_unknown_ids_of_a_history_are_counted_among_what_is_read(recommender: Recommender) -> None:
     recommender.recommend(["x", "y"] + ["a"] * (LONGEST_HISTORY - 1))
     assert recommender.counts["unknown-items"] == 1
