@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import resource
@@ -378,3 +380,48 @@ def test_a_file_is_replaced_at_once_or_not_at_all(tmp_path: Path) -> None:
         raise RuntimeError("halfway")
     assert file.read_text() == "new"
     assert [path.name for path in tmp_path.iterdir()] == ["lists.parquet"]
+
+
+@pytest.mark.parametrize("ending", ["partial", "old"])
+def test_what_stands_beside_a_place_whose_name_begins_alike_is_not_touched(
+    tmp_path: Path, ending: str
+) -> None:
+    others = places.staging_for(tmp_path / "ids.additions").with_suffix(f".{ending}")
+    others.mkdir()
+    with artifacts.claim(tmp_path / "ids"):
+        assert others.is_dir()
+        assert not (tmp_path / "ids").exists()
+    with artifacts.claim(tmp_path / "ids.additions"):
+        assert not others.exists()
+
+
+def test_leftovers_of_versions_that_named_them_by_process_are_cleaned_up(tmp_path: Path) -> None:
+    for name in (".a.41.partial", ".a.partial", ".a.41.old"):
+        (tmp_path / name).mkdir()
+    write(tmp_path / "a")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_one_place_under_two_names_is_claimed_once(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "inner")
+    with (
+        artifacts.claim(tmp_path / "inner" / "a"),
+        artifacts.claim(tmp_path / "inner" / ".." / "inner" / "a"),
+    ):
+        write(tmp_path / "link" / "a")
+    assert [path.name for path in (tmp_path / "inner").iterdir()] == ["a"]
+
+
+def test_a_file_system_without_locks_is_written_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(stream: object, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    others = places.staging_for(tmp_path / "a")
+    others.mkdir()  # whether its writer lives cannot be told
+    assert write(tmp_path / "a").kind == KIND
+    assert "without locks" in caplog.text
+    assert sorted(path.name for path in tmp_path.iterdir()) == [others.name, "a"]

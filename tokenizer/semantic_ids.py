@@ -28,7 +28,7 @@ from genrec.semantic_ids import (
     replacing,
     tokenizer_record,
 )
-from genrec.training import discard_checkpoint
+from genrec.training import discard_checkpoint, discard_finished_checkpoint
 from genrec.training.processes import processes
 
 from . import additions, changes, inspection
@@ -140,15 +140,16 @@ def fit(data: Path, out: Path, source: ItemSource, config: TokenizerConfig, *, f
     record = {**tokenizer_record(config), **source.record()}
     if processes().is_main_process:
         console.hold(artifacts.claim(out))
+    work_dir = out.parent / "work" / out.name
     if not force and artifacts.is_current(
         out, kind=SEMANTIC_IDS_KIND, config=record, seed=config.seed, parents=parents
     ):
         if processes().is_main_process:
+            discard_finished_checkpoint(work_dir, out)
             console.say(f"{out} is up to date; --force makes it anew")
         return
     if not force:
         refuse_to_lose_items(out)
-    work_dir = out.parent / "work" / out.name
     content, modalities = source.read(InteractionDataset.load(data), seed=config.seed)
     ids = fit_semantic_ids(
         content, config, modalities=modalities, device=device_of_fit(), work_dir=work_dir

@@ -12,7 +12,7 @@ from genrec import artifacts, console
 from genrec.artifacts import Artifact
 from genrec.errors import InputError
 from genrec.interactions import Protocol
-from genrec.training import FitResult, Precision, discard_checkpoint
+from genrec.training import FitResult, Precision, discard_checkpoint, discard_finished_checkpoint
 from genrec.training.processes import processes
 
 RunOption = Annotated[Path, typer.Option(help="The run folder; says what is missing in it.")]
@@ -77,6 +77,7 @@ def nothing_to_do(
         return False
     current = artifacts.is_current(out, kind=kind, config=config, seed=seed, parents=parents)
     if current and is_main:
+        discard_finished_checkpoint(work_dir, out)
         console.say(f"{out} is up to date")
     return current
 

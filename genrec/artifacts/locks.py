@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +21,11 @@ except ImportError:  # not every system has it; there nobody is kept out
     fcntl = None  # type: ignore[assignment]
 
 __all__ = ["claim"]
+
+log = logging.getLogger(__name__)
+
+WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
+"""What a file system says that knows no locks."""
 
 _claims: dict[tuple[int, Path], _Claim] = {}
 """What this process has claimed, by process: a child made by fork has claimed nothing."""
@@ -40,8 +47,8 @@ def claim(path: Path | str) -> Iterator[None]:
     """Inside it, no other process writes `path`; what dead writers left beside it is cleaned up.
 
     May be nested within one process. A lock is held by the operating system and ends with the
-    process, however it ends; on network file systems that know no locks it keeps nobody out of
-    another machine.
+    process, however it ends. Where the system or the file system knows no locks (some network file
+    systems) nobody is kept out, which the log says, and nothing is cleaned up.
 
     Args:
         path: what is going to be written, a file or a folder.
@@ -50,13 +57,14 @@ def claim(path: Path | str) -> Iterator[None]:
         BusyError: another process is writing it.
         ArtifactError: nothing can be written there.
     """
-    path = Path(path).absolute()
+    path = _one_name(Path(path))
     key = (os.getpid(), path)
     with _lock, explained(path):
         if key not in _claims:
             path.parent.mkdir(parents=True, exist_ok=True)
             _claims[key] = _Claim(_locked(path))
-            clean_up(path)
+            if _claims[key].stream is not None:
+                clean_up(path)
         _claims[key].count += 1
     try:
         yield
@@ -65,6 +73,11 @@ def claim(path: Path | str) -> Iterator[None]:
             _claims[key].count -= 1
             if not _claims[key].count:
                 _release(path, _claims.pop(key).stream)
+
+
+def _one_name(path: Path) -> Path:
+    """The same name for the same place, whichever links and steps upwards lead to it."""
+    return Path(os.path.realpath(path.parent), path.name)
 
 
 def _lock_file(path: Path) -> Path:
@@ -85,6 +98,13 @@ def _locked(path: Path) -> IO[bytes] | None:
             raise BusyError(
                 f"another process is writing {path}; wait until it is done, or choose another place"
             ) from None
+        except OSError as error:
+            stream.close()
+            if error.errno not in WITHOUT_LOCKS:
+                raise
+            file.unlink(missing_ok=True)
+            log.warning("%s is on a file system without locks: let one program write it", path)
+            return None
         if _is_named(stream, file):
             return stream
         stream.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -51,18 +52,18 @@ def clean_up(path: Path) -> None:
 
     Only for who has claimed `path`: no living process writes it.
     """
-    for old in sorted(path.parent.glob(f".{_escaped(path.name)}.*.{OLD}")):
+    for old in _leftovers(path, OLD):
         if path.exists():
             remove(old)
         else:
             old.rename(path)
-    for partial in path.parent.glob(f".{_escaped(path.name)}.*.{PARTIAL}"):
+    for partial in _leftovers(path, PARTIAL):
         remove(partial)
 
 
 def was_interrupted(path: Path) -> bool:
     """Whether a replacement was killed between its two renames: the old one waits beside `path`."""
-    return not path.exists() and any(path.parent.glob(f".{_escaped(path.name)}.*.{OLD}"))
+    return not path.exists() and bool(_leftovers(path, OLD))
 
 
 def put_in_place(staging: Path, path: Path) -> None:
@@ -130,9 +131,13 @@ def _renameat2() -> Any:  # Any: a C function, or None where there is none
         return None
 
 
-def _escaped(name: str) -> str:
-    """A name as `glob` reads it, letter by letter."""
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
+def _leftovers(path: Path, ending: str) -> list[Path]:
+    """What writers of `path`, and of no other place whose name begins like it, left beside it.
+
+    Before names were drawn, the middle was a process id or nothing.
+    """
+    name = re.compile(rf"\.{re.escape(path.name)}\.(?:(?:[0-9a-f]{{32}}|[0-9]+)\.)?{ending}")
+    return sorted(each for each in path.parent.glob(f".*.{ending}") if name.fullmatch(each.name))
 
 
 def set_modes(folder: Path, like: Path) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
 import logging
+import re
 import shutil
 import uuid
 from collections.abc import Sequence
@@ -99,6 +99,7 @@ def _answer(
     size = batch_size * batches_per_part
     job = _job(recommender, histories, k, size)
     if _job_of(out) == job:
+        shutil.rmtree(_work_of(out, job), ignore_errors=True)  # a kill came before it was removed
         num_rows = pl.scan_parquet(out).select(pl.len()).collect().item()
         return FileReport(
             num_users=len(questions), num_rows=num_rows, num_resumed=0, up_to_date=True
@@ -193,14 +194,19 @@ def _refuse_what_is_not_ours(out: Path) -> None:
 
 def _open_work(out: Path, job: str) -> Path:
     """The folder of this job's finished parts; those of other jobs, which are over, are removed."""
-    digest = hashlib.sha256(job.encode()).hexdigest()[:16]
-    work = out.parent / f".{out.name}.{digest}.parts"
-    for other in out.parent.glob(f".{glob.escape(out.name)}.*parts"):
-        if other != work:
+    work = _work_of(out, job)
+    name = re.compile(rf"\.{re.escape(out.name)}\.(?:[0-9a-f]{{16}}\.)?parts")
+    for other in sorted(out.parent.glob(".*.parts")):
+        if name.fullmatch(other.name) and other != work:
             log.warning("%s holds parts of another job, which are removed", other)
             shutil.rmtree(other)
     work.mkdir(parents=True, exist_ok=True)
     return work
+
+
+def _work_of(out: Path, job: str) -> Path:
+    digest = hashlib.sha256(job.encode()).hexdigest()[:16]
+    return out.parent / f".{out.name}.{digest}.parts"
 
 
 def _find_part(work: Path, number: int) -> Path | None:

@@ -12,16 +12,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from genrec.errors import InputError
-from genrec.funnel.added_items import find_added_items, with_added_items
+from genrec.funnel.added_items import with_added_items
 from genrec.funnel.last_resort import LastResort
 from genrec.funnel.latency import LatencyPredictor
+from genrec.funnel.loading import load_run
 from genrec.funnel.pauses import spare_from_collections
 from genrec.funnel.questions import LONGEST_HISTORY, EventTime, Question, QuestionReader
 from genrec.funnel.sources import (
     METHODS,
-    digests,
     has_refit,
-    load_sources,
     make_funnel,
     make_slates,
 )
@@ -175,24 +174,21 @@ class Recommender:
         Raises:
             ArtifactMissingError: a part of the run is missing; the message names its command.
             ArtifactError: a part of the run was altered.
+            BusyError: other programs replace its parts again and again.
             InputError: no such method, policy or device, or a method that makes no slates.
         """
         started = time.perf_counter()
         if method not in METHODS:
             raise InputError(f"there is no method {method!r}; choose from {', '.join(METHODS)}")
         refit = has_refit(run) if refit is None else refit
-        added = find_added_items(run)
-        sources = load_sources(run, refit=refit, device=device, added=added)
-        dataset = InteractionDataset.load(Path(run) / "data")
+        dataset, sources, added, named = load_run(run, refit=refit, device=device)
         if added is not None:
             dataset = with_added_items(dataset, added)
         recommender = cls(
             dataset, sources, method=method, repeats=repeats, strict=strict, slate=slate
         )
         recommender.refit = refit
-        recommender.digests = digests(run, refit=refit)
-        if added is not None:
-            recommender.digests = {**recommender.digests, "added_items": added.state}
+        recommender.digests = named if added is None else {**named, "added_items": added.state}
         if warm_up:
             recommender.warm_up()
             spare_from_collections()

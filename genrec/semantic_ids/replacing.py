@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import glob
 import logging
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -73,8 +73,12 @@ def finish_interrupted(path: Path | str) -> None:
 def _put_back(path: Path) -> None:
     """Only for who holds the lock: puts back what belongs to these ids, removes the rest."""
     for place in _added_to(path):
-        for away in path.parent.glob(f".{glob.escape(place.name)}.*.discarded"):
-            if away.name.split(".")[-2] == _mark(path) and not place.exists():
+        name = re.compile(rf"\.{re.escape(place.name)}\.(?:([0-9a-f]{{16}}|none)\.)?discarded")
+        for away in sorted(path.parent.glob(".*.discarded")):
+            found = name.fullmatch(away.name)
+            if found is None:  # of another place, whose name begins alike: a journal and its head
+                continue
+            if found[1] == _mark(path) and not place.exists():
                 away.rename(place)
                 log.warning("%s is back: the replacement of %s was interrupted", place, path)
             else:
@@ -83,7 +87,7 @@ def _put_back(path: Path) -> None:
 
 def _was_interrupted(path: Path) -> bool:
     return any(
-        any(path.parent.glob(f".{glob.escape(place.name)}.{_mark(path)}.discarded"))
+        place.with_name(f".{place.name}.{_mark(path)}.discarded").exists()
         for place in _added_to(path)
     )
 

@@ -35,6 +35,7 @@ from genrec.training.sharding import (
 __all__ = [
     "TrainingState",
     "discard_checkpoint",
+    "discard_finished_checkpoint",
     "load_checkpoint",
     "random_states",
     "save_checkpoint",
@@ -137,13 +138,25 @@ def discard_checkpoint(work_dir: Path) -> None:
 
     It loses its name first: a kill leaves a whole checkpoint or one that nobody takes for one.
     """
-    checkpoint = work_dir / "checkpoint"
-    if not checkpoint.exists():
+    if not work_dir.is_dir():
         return
-    with artifacts.claim(checkpoint):
-        doomed = artifacts.staging_for(checkpoint)
-        checkpoint.rename(doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
+    checkpoint = work_dir / "checkpoint"
+    with artifacts.claim(checkpoint):  # which removes what a kill in here left
+        if checkpoint.exists():
+            doomed = artifacts.staging_for(checkpoint)
+            checkpoint.rename(doomed)
+            shutil.rmtree(doomed, ignore_errors=True)
+
+
+def discard_finished_checkpoint(work_dir: Path, result: Path) -> None:
+    """Removes a checkpoint that its training left behind when it was killed after its result.
+
+    One that was written after the artefact at `result` is of a training that can go on, and stays.
+    """
+    checkpoint = work_dir / "checkpoint" / artifacts.MANIFEST_NAME
+    manifest = result / artifacts.MANIFEST_NAME
+    if not checkpoint.is_file() or checkpoint.stat().st_mtime_ns <= manifest.stat().st_mtime_ns:
+        discard_checkpoint(work_dir)
 
 
 def _with_format(identity: Mapping[str, Any]) -> dict[str, Any]:

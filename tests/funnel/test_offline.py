@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -164,6 +165,20 @@ def test_a_part_that_was_altered_is_made_again(
     assert report.num_resumed == 0
     assert pl.read_parquet(resumed).equals(pl.read_parquet(whole))
     assert sorted(each.suffix for each in tmp_path.iterdir()) == [".csv", ".parquet", ".parquet"]
+
+
+def test_parts_that_a_kill_left_are_removed_when_the_file_is_there(
+    recommender: Recommender, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, longer = tmp_path / "out.parquet", tmp_path / ".out.parquet.b.parquet.parts"
+    longer.mkdir()  # of another output, whose name begins alike
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", lambda *_, **__: None)
+        recommend_file(recommender, file, out, k=2)
+    assert len(list(tmp_path.glob(".*.parts"))) == 2
+    assert recommend_file(recommender, file, out, k=2).up_to_date
+    assert recommend_file(recommender, file, out, k=3).num_rows
+    assert list(tmp_path.glob(".*.parts")) == [longer]
 
 
 def test_two_jobs_with_one_output_are_one_job_and_one_message(

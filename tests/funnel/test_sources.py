@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -13,17 +14,19 @@ import torch
 import genrec
 from genrec import artifacts
 from genrec.__main__ import main as genrec_command
-from genrec.errors import ArtifactError, ArtifactMissingError, InputError
+from genrec.errors import ArtifactError, ArtifactMissingError, BusyError, InputError
 from genrec.funnel import (
     METHODS,
     Question,
     Recommender,
     has_refit,
     load_sources,
+    loading,
     recommend_file,
 )
+from genrec.funnel.sources import digests
 from genrec.generator import GeneratorSource, PrefixLimit, SlateConfig, load_generator
-from genrec.interactions import InteractionDataset
+from genrec.interactions import InteractionDataset, Source
 from tests.conftest import make_tiny_run
 
 
@@ -111,6 +114,51 @@ def test_refit_models_serve_only_if_all_are_there(
         shutil.copytree(copied_run / name, copied_run / "refit" / name)
     assert Recommender.load(copied_run, warm_up=False).refit
     assert not Recommender.load(copied_run, refit=False, warm_up=False).refit
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_run_that_is_replaced_while_it_loads_is_loaded_again(
+    copied_run: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    loadings = []
+
+    def load_and_replace(*arguments: Any, **options: Any) -> dict[str, Source]:
+        loadings.append(digests(copied_run))
+        sources = load_sources(*arguments, **options)
+        if len(loadings) == 1:
+            rewrite(copied_run / "ranker")
+            if fails:
+                raise RuntimeError("the shapes of two models do not fit")
+        return sources
+
+    monkeypatch.setattr(loading, "load_sources", load_and_replace)
+    loaded = Recommender.load(copied_run, warm_up=False)
+    assert len(loadings) == 2
+    assert loadings[0] != loadings[1]
+    assert loaded.digests == digests(copied_run) == loadings[1]
+
+
+def test_a_run_that_is_replaced_for_ever_is_busy_and_one_that_fails_says_why(
+    copied_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load_and_replace(*arguments: Any, **options: Any) -> dict[str, Source]:
+        rewrite(copied_run / "ranker")
+        return load_sources(*arguments, **options)
+
+    monkeypatch.setattr(loading, "load_sources", load_and_replace)
+    with pytest.raises(BusyError, match="is being replaced again and again"):
+        Recommender.load(copied_run, warm_up=False)
+
+
+def rewrite(path: Path) -> None:
+    """The same artefact again, under another digest."""
+    old = artifacts.read(path, kind=path.name)
+    with artifacts.writing(
+        path, kind=old.kind, config={**old.config, "again": old.digest}, seed=old.seed
+    ) as folder:
+        for file in path.iterdir():
+            if file.name != artifacts.MANIFEST_NAME:
+                shutil.copy(file, folder / file.name)
 
 
 def test_the_next_of_the_chain_is_recommended(recommender: Recommender) -> None:
