@@ -19,7 +19,7 @@ from genrec.errors import ArtifactError
 __all__ = ["ArraySpec", "read_array", "read_arrays", "require_array"]
 
 ArraySpec = tuple[str, tuple[int | None, ...]]
-"""Dtype and shape; None stands for any length."""
+"""Dtype, or several with | between them, and shape; None stands for any length."""
 LONGEST_HEADER = 10_000
 
 
@@ -29,7 +29,7 @@ def read_array(path: Path, spec: ArraySpec, *, mapped: bool = False) -> npt.NDAr
     Args:
         path: the file.
         spec: what it must be.
-        mapped: leave the values on the disk; they are then not examined.
+        mapped: leave the values on the disk, where writing does not reach; they are not examined.
 
     Raises:
         ArtifactError: it is something else, or shorter than its own header says.
@@ -41,7 +41,7 @@ def read_array(path: Path, spec: ArraySpec, *, mapped: bool = False) -> npt.NDAr
         _require_size(str(path), dtype, shape, size - start)
         if mapped:
             on_disk: npt.NDArray[Any] = np.load(
-                path, allow_pickle=False, mmap_mode="r", max_header_size=LONGEST_HEADER
+                path, allow_pickle=False, mmap_mode="c", max_header_size=LONGEST_HEADER
             )
             return on_disk
         stream.seek(0)
@@ -144,7 +144,7 @@ def _require_spec(
     fits = len(shape) == len(sizes) and all(
         size in (None, found) for size, found in zip(sizes, shape, strict=True)
     )
-    if dtype != np.dtype(wanted) or not fits:
+    if dtype not in map(np.dtype, wanted.split("|")) or not fits:
         named = ["any" if size is None else size for size in sizes]
         raise ArtifactError(
             f"{place} must be {wanted} {named}, but is {dtype} {list(shape)}; make it again"

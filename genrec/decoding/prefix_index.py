@@ -12,13 +12,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Self, TypeVar, cast
+from typing import Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from genrec.checked import read_array
 from genrec.errors import ArtifactError, InputError
 
 __all__ = ["Edges", "PrefixIndex"]
@@ -177,22 +178,38 @@ class PrefixIndex:
         Raises:
             ArtifactError: the files are not those of one index.
         """
-        leaf_item = _mapped(folder / "leaf_item.npy", np.int32)
+        leaf_item = read_array(folder / "leaf_item.npy", ("int32", (None,)), mapped=True)
         num_levels = len(list(folder.glob("tokens_*.npy")))
-        tokens = [_mapped(folder / f"tokens_{n}.npy", np.uint16) for n in range(num_levels)]
-        first_child = [
-            _mapped(folder / f"first_child_{n}.npy", np.int32) for n in range(num_levels)
-        ]
+        tokens, first_child = (
+            [
+                read_array(folder / f"{name}_{level}.npy", (dtype, (None,)), mapped=True)
+                for level in range(num_levels)
+            ]
+            for name, dtype in (("tokens", "uint16"), ("first_child", "int32"))
+        )
         above = [1, *(len(level) for level in tokens)]
-        fits = len(leaf_item) == above[-1] and all(
-            len(starts) == nodes + 1 and starts[0] == 0 and starts[-1] == len(level)
-            for starts, nodes, level in zip(first_child, above[:-1], tokens, strict=True)
+        is_order = np.array_equal(np.sort(leaf_item), np.arange(len(leaf_item)))
+        fits = (
+            is_order
+            and len(leaf_item) == above[-1]
+            and all(
+                len(starts) == nodes + 1
+                and starts[0] == 0
+                and starts[-1] == len(level)
+                and (np.diff(starts) > 0).all()
+                for starts, nodes, level in zip(first_child, above[:-1], tokens, strict=True)
+            )
         )
         if not num_levels or not fits:
             raise ArtifactError(f"{folder} is not a prefix index; make it again with --force")
         index = cls.__new__(cls)
         index._set(leaf_item, tokens, first_child)
         return index
+
+    def equals(self, other: PrefixIndex) -> bool:
+        """Whether both are made of the same codes."""
+        own, theirs = ([each.leaf_item, *each._tokens, *each.first_child] for each in (self, other))
+        return len(own) == len(theirs) and all(map(torch.equal, own, theirs))
 
     def expand(self, level: int, nodes: Tensor, alive: Tensor | None = None) -> Edges:
         """The children at `level` of a list of nodes of the level above.
@@ -388,11 +405,3 @@ def _sorted_rows(codes: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
     keys.sort()
     keys &= (1 << row_bits) - 1
     return keys
-
-
-def _mapped(file: Path, dtype: type[Number]) -> npt.NDArray[Number]:
-    """The array in a file, of which nothing is read yet."""
-    array = np.load(file, mmap_mode="c", allow_pickle=False)
-    if array.dtype != dtype or array.ndim != 1:
-        raise ArtifactError(f"{file} holds {array.dtype} {list(array.shape)}; make it again")
-    return cast(npt.NDArray[Number], array)

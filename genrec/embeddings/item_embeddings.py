@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genrec import artifacts
+from genrec.checked import get_value, read_array
 from genrec.errors import ArtifactError, InputError
 
 __all__ = ["EMBEDDINGS_KIND", "ItemEmbeddings", "require_usable"]
@@ -70,12 +71,15 @@ class ItemEmbeddings:
             ArtifactError: it is missing, altered, or not embeddings.
         """
         artifact = artifacts.read(path, kind=EMBEDDINGS_KIND)
-        vectors = np.load(artifact.file(VECTORS_FILE), allow_pickle=False, mmap_mode="r")
+        any_size = ("float32", (None, None))
+        vectors = read_array(artifact.file(VECTORS_FILE), any_size, mapped=True)
         confidence = None
         if (artifact.path / CONFIDENCE_FILE).is_file():
-            confidence = np.load(artifact.file(CONFIDENCE_FILE), allow_pickle=False)
+            spec = ("float32", (len(vectors),))
+            confidence = read_array(artifact.file(CONFIDENCE_FILE), spec)
+        model = get_value(str, artifact.config.get("model"), f"{path}/manifest.json: model")
         try:
-            return cls(vectors=vectors, model=artifact.config["model"], confidence=confidence)
+            return cls(vectors=vectors, model=model, confidence=confidence)
         except InputError as error:
             raise ArtifactError(f"{path}: {error}") from error
 

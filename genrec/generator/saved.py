@@ -13,8 +13,9 @@ from transformers.utils import logging as transformers_logging
 
 from genrec import artifacts
 from genrec.artifacts import Artifact
+from genrec.checked import make_record, read_json
 from genrec.decoding import PrefixIndex
-from genrec.errors import ArtifactError
+from genrec.generator.admitted import require_catalogue, require_generator, require_index
 from genrec.generator.card import TrainingFacts, render_card
 from genrec.generator.hub import CARD_NAME
 from genrec.generator.model import GenerativeRecommender
@@ -72,9 +73,15 @@ def load_generator(path: Path | str) -> GenerativeRecommender:
         ArtifactError: it is missing, altered or not a generator.
     """
     artifact = artifacts.read(path, kind=GENERATOR_KIND)
+    config = require_generator(artifact.path)
     with _no_progress_bars():
-        model: GenerativeRecommender = GenerativeRecommender.from_pretrained(artifact.path)
-    model.use_index(PrefixIndex.load(artifact.path / INDEX_FOLDER))
+        model: GenerativeRecommender = GenerativeRecommender.from_pretrained(
+            artifact.path, config=config, use_safetensors=True, local_files_only=True
+        )
+    require_catalogue(model, artifact.path)
+    index = PrefixIndex.load(artifact.path / INDEX_FOLDER)
+    model.use_index(index)
+    require_index(index, model, artifact.path / INDEX_FOLDER)
     model.train(False)
     return model
 
@@ -86,10 +93,9 @@ def load_fit_result(path: Path | str) -> FitResult:
         ArtifactError: as `load_generator`.
     """
     artifact = artifacts.read(path, kind=GENERATOR_KIND)
-    try:
-        return FitResult(**json.loads(artifact.file("training.json").read_text()))
-    except TypeError as error:
-        raise ArtifactError(f"{path}/training.json is of another version; train again") from error
+    return make_record(
+        FitResult, read_json(artifact.file("training.json")), f"{path}/training.json"
+    )
 
 
 @contextmanager

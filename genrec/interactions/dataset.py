@@ -13,6 +13,8 @@ import numpy as np
 import polars as pl
 
 from genrec import artifacts
+from genrec.checked import make_record, read_json, read_parquet
+from genrec.errors import ArtifactError, InputError
 from genrec.interactions.catalogue import Catalogue
 from genrec.interactions.histories import UNKNOWN_TIME, Histories
 
@@ -20,6 +22,8 @@ __all__ = ["DATA_KIND", "InteractionDataset", "Repeats"]
 
 DATA_KIND = "data"
 FACTS_NAME = "dataset.json"
+INTEGERS = (pl.Int64, pl.Int32, pl.UInt32, pl.UInt64)
+EVENT_COLUMNS = {"user_index": INTEGERS, "item_index": INTEGERS, "timestamp": (pl.Int64,)}
 
 
 class Repeats(StrEnum):
@@ -27,6 +31,14 @@ class Repeats(StrEnum):
 
     ALLOW = "allow"
     MASK = "mask"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Facts:
+    """What the file of facts says."""
+
+    name: str
+    repeats: Repeats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,21 +98,26 @@ class InteractionDataset:
             ArtifactError: it is missing, altered, or not a data folder.
         """
         artifact = artifacts.read(path, kind=DATA_KIND)
-        events = pl.read_parquet(artifact.file("interactions.parquet"))
-        facts = json.loads(artifact.file(FACTS_NAME).read_text())
-        users = pl.read_parquet(artifact.file("users.parquet"))["user_id"].to_list()
+        events = read_parquet(artifact.file("interactions.parquet"), EVENT_COLUMNS)
+        facts = make_record(_Facts, read_json(artifact.file(FACTS_NAME)), f"{path}/{FACTS_NAME}")
+        text = {"user_id": (pl.String,)}
+        users = read_parquet(artifact.file("users.parquet"), text)["user_id"].to_list()
+        items = read_parquet(artifact.file("items.parquet"), {"item_id": (pl.String,)})
+        _require_events(events, len(users), items.height, artifact.path)
+        if None in users or len(set(users)) < len(users):
+            raise ArtifactError(f"{path}/users.parquet must name each user once; import again")
         counts = np.bincount(events["user_index"].to_numpy(), minlength=len(users))
         times = events["timestamp"].fill_null(UNKNOWN_TIME).to_numpy()
         return cls(
-            name=facts["name"],
-            catalogue=Catalogue(pl.read_parquet(artifact.file("items.parquet"))),
+            name=facts.name,
+            catalogue=_catalogue_of(items, artifact.path),
             user_ids=users,
             histories=Histories(
                 item_index=events["item_index"].to_numpy().astype(np.int64),
                 event_time=times.astype(np.int64),
                 offsets=np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)]),
             ),
-            repeats=Repeats(facts["repeats"]),
+            repeats=facts.repeats,
             extra=events.drop("user_index", "item_index", "timestamp"),
         )
 
@@ -121,3 +138,23 @@ class InteractionDataset:
             .alias("timestamp")
         )
         return pl.concat([columns, self.extra], how="horizontal") if self.extra.width else columns
+
+
+def _require_events(events: pl.DataFrame, num_users: int, num_items: int, path: Path) -> None:
+    """Raises an ArtifactError unless every event is of a user and an item, user after user."""
+    for name, size in (("user_index", num_users), ("item_index", num_items)):
+        index = events[name]
+        if index.null_count() or not index.is_between(0, size - 1).all():
+            raise ArtifactError(
+                f"{path}/interactions.parquet: {name} must be between 0 and {size - 1} everywhere; "
+                "import the log again"
+            )
+    if not events["user_index"].is_sorted():
+        raise ArtifactError(f"{path}/interactions.parquet is not sorted by user; import again")
+
+
+def _catalogue_of(items: pl.DataFrame, path: Path) -> Catalogue:
+    try:
+        return Catalogue(items)
+    except InputError as error:
+        raise ArtifactError(f"{path}/items.parquet: {error}; import again") from error

@@ -17,11 +17,13 @@ from torch import Tensor
 
 from genrec import artifacts
 from genrec.artifacts import Artifact
+from genrec.checked import make_record, read_json
 from genrec.console import progress
 from genrec.errors import InputError
 from genrec.interactions import NO_ITEM, RequestBatch
 from genrec.ranking.features import candidate_features, feature_names
 from genrec.ranking.statistics import FeatureStatistics, StatisticsConfig
+from genrec.ranking.trees import read_trees
 
 __all__ = [
     "RANKER_KIND",
@@ -74,6 +76,14 @@ class RankerConfig:
                 f"learning_rate must be above 0 and feature_share in (0, 1], got "
                 f"{self.learning_rate} and {self.feature_share}"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _About:
+    """What the file beside the trees says."""
+
+    sources: list[str]
+    result: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,16 +215,18 @@ class Ranker:
             ArtifactError: it is missing, altered or of another kind.
         """
         artifact = artifacts.read(path, kind=RANKER_KIND)
-        about = json.loads(artifact.file("ranker.json").read_text())
-        values = artifact.config["ranker"]
+        about = make_record(_About, read_json(artifact.file("ranker.json")), f"{path}/ranker.json")
+        place = f"{path}/{artifacts.MANIFEST_NAME}: ranker"
+        config = make_record(RankerConfig, artifact.config.get("ranker"), place)
+        statistics = FeatureStatistics.load(artifact.file("statistics.npz"))
+        names = feature_names(about.sources, statistics.numbers.shape[1])
+        trees = read_trees(artifact.file("trees.txt"), names)
         return cls(
-            lightgbm.Booster(model_file=str(artifact.file("trees.txt"))),
-            FeatureStatistics.load(artifact.file("statistics.npz")),
-            sources=about["sources"],
-            config=RankerConfig(
-                **{**values, "statistics": StatisticsConfig(**values["statistics"])}
-            ),
-            result=about["result"],
+            lightgbm.Booster(model_str=trees),
+            statistics,
+            sources=about.sources,
+            config=config,
+            result=about.result,
         )
 
 

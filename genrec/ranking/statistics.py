@@ -6,15 +6,18 @@ labels gets features that know nothing of them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 from scipy import sparse
 
-from genrec.errors import InputError
+from genrec.checked import ArraySpec, read_arrays
+from genrec.errors import ArtifactError, InputError
 from genrec.interactions import (
     UNKNOWN_TIME,
     Catalogue,
@@ -27,6 +30,11 @@ __all__ = ["FeatureStatistics", "StatisticsConfig"]
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
+
+VECTORS = ("counts", "recent_counts")
+TABLES = ("content", "numbers")
+MOST_ATTRIBUTES = 1 << 31
+MATRICES = ("followed_by", "together", "attributes")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,17 +145,33 @@ class FeatureStatistics:
 
     @classmethod
     def load(cls, file: Path) -> FeatureStatistics:
-        """Reads what `save` wrote; `file` must come from a verified artefact."""
-        with np.load(file, allow_pickle=False) as arrays:
-            return cls(
-                counts=arrays["counts"],
-                recent_counts=arrays["recent_counts"],
-                followed_by=_matrix(arrays, "followed_by"),
-                together=_matrix(arrays, "together"),
-                content=arrays["content"],
-                attributes=_matrix(arrays, "attributes"),
-                numbers=arrays["numbers"],
-            )
+        """Reads what `save` wrote.
+
+        Raises:
+            ArtifactError: it is something else.
+        """
+        expected: dict[str, ArraySpec] = dict.fromkeys(VECTORS, ("float32", (None,)))
+        expected |= dict.fromkeys(TABLES, ("float32", (None, None)))
+        for name in MATRICES:
+            expected[f"{name}.data"] = ("float32", (None,))
+            expected[f"{name}.shape"] = ("int64", (2,))
+            expected |= {
+                f"{name}.{part}": ("int32|int64", (None,)) for part in ("indices", "indptr")
+            }
+        arrays = read_arrays(file, expected, may_be_nan=("numbers",))
+        num_items = len(arrays["counts"])
+        if any(len(arrays[name]) != num_items for name in (*VECTORS, *TABLES)):
+            raise ArtifactError(f"{file}: its tables are of different numbers of items")
+        square = (num_items, num_items)
+        return cls(
+            counts=arrays["counts"],
+            recent_counts=arrays["recent_counts"],
+            followed_by=_matrix(arrays, "followed_by", square, file),
+            together=_matrix(arrays, "together", square, file),
+            content=arrays["content"],
+            attributes=_matrix(arrays, "attributes", (num_items, None), file),
+            numbers=arrays["numbers"],
+        )
 
 
 def recent_counts(histories: Histories, num_items: int, share: float) -> FloatArray:
@@ -227,6 +251,24 @@ def _indicator(pairs: list[pl.DataFrame], num_items: int, max_share: float) -> s
     return sparse.csr_array(matrix)
 
 
-def _matrix(arrays: np.lib.npyio.NpzFile, name: str) -> sparse.csr_array:
-    parts = tuple(arrays[f"{name}.{part}"] for part in ("data", "indices", "indptr"))
-    return sparse.csr_array(parts, shape=tuple(arrays[f"{name}.shape"]))
+def _matrix(
+    arrays: Mapping[str, npt.NDArray[Any]], name: str, size: tuple[int, int | None], file: Path
+) -> sparse.csr_array:
+    """A sparse matrix of this size; its rows and columns are checked, for SciPy trusts them."""
+    data, indices, indptr, shape = (
+        arrays[f"{name}.{part}"] for part in ("data", "indices", "indptr", "shape")
+    )
+    num_rows, num_columns = shape.tolist()
+    fits = (
+        num_rows == size[0]
+        and (num_columns == size[1] or (size[1] is None and 0 <= num_columns <= MOST_ATTRIBUTES))
+        and len(data) == len(indices)
+        and len(indptr) == num_rows + 1
+        and indptr[0] == 0
+        and indptr[-1] == len(data)
+        and (np.diff(indptr) >= 0).all()
+        and (not len(indices) or (indices.min() >= 0 and indices.max() < num_columns))
+    )
+    if not fits:
+        raise ArtifactError(f"{file}: {name} is no matrix of {size[0]} rows; train again")
+    return sparse.csr_array((data, indices, indptr), shape=(num_rows, num_columns))

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from genrec.checked import read_regular
+from genrec.errors import ArtifactError
 from genrec.interactions import NO_ITEM, Recommendations, select_top_k
 
 __all__ = ["EXACT_UP_TO", "ItemIndex"]
@@ -68,8 +70,23 @@ class ItemIndex:
 
     @classmethod
     def load(cls, vectors: Tensor, file: Path) -> ItemIndex:
-        """Reads a FAISS index; `file` must come from a verified artefact."""
-        return cls(vectors, faiss.read_index(str(file)))
+        """The index of these vectors, from `file` where building it anew would take long.
+
+        An exact index is its vectors, which are there already: the file is not parsed for it.
+
+        Raises:
+            ArtifactError: the file is no index of these vectors.
+        """
+        if len(vectors) <= EXACT_UP_TO:
+            index = cls.build(vectors)
+            if faiss.serialize_index(index._faiss).tobytes() != read_regular(file):
+                raise ArtifactError(f"{file} is no index of the vectors beside it; train again")
+            return index
+        try:
+            found = faiss.read_index(str(file))
+            return cls(vectors, found)
+        except (RuntimeError, ValueError, MemoryError) as error:
+            raise ArtifactError(f"{file} is no index of these vectors ({error})") from error
 
     def search(
         self, user_vector: Tensor, permitted: Tensor | None, k: int, source: str

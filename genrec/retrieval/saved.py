@@ -11,16 +11,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from genrec import artifacts
 from genrec.artifacts import Artifact
+from genrec.checked import make_record, read_array, read_json
+from genrec.checked.weights import read_weights, require_module, weight_shapes
 from genrec.embeddings import ItemEmbeddings
+from genrec.errors import ArtifactError
 from genrec.interactions import Recommendations, RequestBatch, answer_in_parts
 from genrec.retrieval.index import ItemIndex
 from genrec.retrieval.two_tower import TwoTowerConfig, TwoTowerModel
-from genrec.training import FitResult, TrainingConfig
+from genrec.training import FitResult
 
 __all__ = [
     "TWO_TOWER_KIND",
@@ -36,7 +39,7 @@ ROWS_AT_ONCE = 1024
 
 def two_tower_config(values: Mapping[str, Any]) -> TwoTowerConfig:
     """The configuration that `dataclasses.asdict` took apart."""
-    return TwoTowerConfig(**{**values, "training": TrainingConfig(**values["training"])})
+    return make_record(TwoTowerConfig, values, "the two-tower's configuration")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,22 +101,36 @@ class TwoTower:
             ArtifactError: it is missing, altered or of another kind.
         """
         artifact = artifacts.read(path, kind=TWO_TOWER_KIND)
-        config = two_tower_config(artifact.config["two_tower"])
-        counts = np.load(artifact.file("counts.npy"), allow_pickle=False)
-        weights = load_file(artifact.file("model.safetensors"))
-        items = load_file(artifact.file("items.safetensors"))
-        content_width = weights["content_projection.weight"].shape[1]
+        config = two_tower_config(artifact.config.get("two_tower", {}))
+        counts = read_array(artifact.file("counts.npy"), ("int64", (None,)))
+        if (counts < 0).any():
+            raise ArtifactError(f"{path}/counts.npy counts below 0; train again")
+        file = artifact.file("model.safetensors")
+        projection = weight_shapes(file).get("content_projection.weight", ())
+        num_items, width = len(counts), projection[-1] if projection else 0
+
+        def make() -> TwoTowerModel:
+            return TwoTowerModel(torch.empty(num_items, width), torch.empty(num_items), config)
+
+        require_module(file, make)
         with torch.device("meta"):
-            model = TwoTowerModel(
-                torch.empty(len(counts), content_width), torch.empty(len(counts)), config
-            )
-        model.load_state_dict(weights, assign=True)
+            model = make()
+        expected = {
+            name: (each.dtype, tuple(each.shape)) for name, each in model.state_dict().items()
+        }
+        model.load_state_dict(read_weights(file, expected), assign=True)
+        table = (torch.float32, (num_items, config.width))
+        items = read_weights(
+            artifact.file("items.safetensors"), {"inputs": table, "vectors": table}
+        )
         return cls(
             model=model.eval(),
             item_inputs=items["inputs"],
             index=ItemIndex.load(items["vectors"], artifact.file("items.faiss")),
             counts=counts,
-            result=FitResult(**json.loads(artifact.file("training.json").read_text())),
+            result=make_record(
+                FitResult, read_json(artifact.file("training.json")), f"{path}/training.json"
+            ),
         )
 
 
@@ -125,7 +142,9 @@ def read_item_vectors(path: Path | str) -> ItemEmbeddings:
     Raises:
         ArtifactError: what stands there is missing, altered or of another kind.
     """
-    items = load_file(artifacts.read(path, kind=TWO_TOWER_KIND).file("items.safetensors"))
+    table = (torch.float32, (None, None))
+    file = artifacts.read(path, kind=TWO_TOWER_KIND).file("items.safetensors")
+    items = read_weights(file, {"inputs": table, "vectors": table})
     return ItemEmbeddings(vectors=items["vectors"].numpy(), model=TWO_TOWER_KIND)
 
 

@@ -12,9 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from genrec import artifacts
+from genrec.checked import ArraySpec, get_value, make_record, read_arrays, read_json
+from genrec.checked.weights import read_weights
 from genrec.errors import ArtifactError, InputError
 from genrec.semantic_ids.fusion import Fusion
 from genrec.semantic_ids.health import Health, LatentHealth, measure_health
@@ -43,6 +46,16 @@ CONFIGS: dict[Method, type[TokenizerConfig]] = {
     Method.RKMEANS: ResidualKMeansConfig,
     Method.OPQ: ProductConfig,
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Facts:
+    """What the file of facts says."""
+
+    explained_variance: float
+    latents: LatentHealth | None
+    notes: tuple[str, ...]
+    fused: dict[str, int] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,23 +173,27 @@ class SemanticIds:
             ArtifactError: it is missing, altered, or not Semantic IDs.
         """
         artifact = artifacts.read(path, kind=SEMANTIC_IDS_KIND)
-        with np.load(artifact.file(CODES_FILE), allow_pickle=False) as arrays:
-            codes, native_codes = arrays["codes"], arrays["native_codes"]
-        weights = safetensors.torch.load_file(artifact.file(WEIGHTS_FILE))
-        facts = json.loads(artifact.file(FACTS_FILE).read_text())
+        spec: ArraySpec = ("uint16", (None, None))
+        names = {"codes": spec, "native_codes": spec}
+        arrays = read_arrays(artifact.file(CODES_FILE), names)
+        codes, native_codes = arrays["codes"], arrays["native_codes"]
+        weights = read_weights(artifact.file(WEIGHTS_FILE))
+        place = f"{path}/{FACTS_FILE}"
+        facts = make_record(_Facts, read_json(artifact.file(FACTS_FILE)), place)
         try:
-            config = _config_of(artifact.config["tokenizer"])
+            config = _config_of(artifact.config.get("tokenizer"), artifact.path)
+            _require_quantizer(config, _of(weights, "quantizer"))
             return cls(
                 codes=codes,
                 native_codes=native_codes,
                 config=config,
                 quantizer=quantizer_of(config, _of(weights, "quantizer")),
-                fusion=_fusion_of(facts["fused"], _of(weights, "fusion")),
-                explained_variance=facts["explained_variance"],
-                latents=LatentHealth(**facts["latents"]) if facts["latents"] else None,
-                notes=tuple(facts["notes"]),
+                fusion=_fusion_of(facts.fused, _of(weights, "fusion")),
+                explained_variance=facts.explained_variance,
+                latents=facts.latents,
+                notes=facts.notes,
             )
-        except (InputError, KeyError) as error:
+        except (ValueError, KeyError, IndexError, RuntimeError) as error:
             raise ArtifactError(f"{path}: {error}; make it again with --force") from error
 
 
@@ -185,9 +202,31 @@ def tokenizer_record(config: TokenizerConfig) -> dict[str, object]:
     return {"tokenizer": {"method": config.method, **asdict(config)}}
 
 
-def _config_of(record: Mapping[str, Any]) -> TokenizerConfig:
-    settings = dict(record)
-    return CONFIGS[Method(settings.pop("method"))](**settings)
+def _config_of(record: object, path: Path) -> TokenizerConfig:
+    place = f"{path}/{artifacts.MANIFEST_NAME}: tokenizer"
+    settings = dict(get_value(dict[str, Any], record, place))
+    return make_record(
+        CONFIGS[get_value(Method, settings.pop("method", None), place)], settings, place
+    )
+
+
+def _require_quantizer(config: TokenizerConfig, weights: Mapping[str, Tensor]) -> None:
+    """Raises an InputError where the configuration and the weights are not of one quantiser."""
+    codebooks, mean = weights["codebooks"], weights["preparation.mean"]
+    if codebooks.ndim != 3 or mean.ndim != 1 or 0 in codebooks.shape:
+        raise InputError(f"codebooks of {list(codebooks.shape)} are none")
+    if any(each.dtype != torch.float32 for each in weights.values()):
+        raise InputError("the quantiser's weights are not all float32")
+    if len(codebooks) != config.num_levels or codebooks.shape[1] > config.num_codes:
+        raise InputError(
+            f"{len(codebooks)} codebooks of {codebooks.shape[1]} codes, but the configuration says "
+            f"{config.num_levels} and {config.num_codes}"
+        )
+    if isinstance(config, RqVaeConfig):
+        found = [tuple(weights[f"{name}.weight"].shape) for name in ("encoder.0", "encoder.2")]
+        wanted = [config.hidden_width, (config.latent_width, config.hidden_width)]
+        if [found[0][0], found[1]] != wanted:
+            raise InputError(f"an encoder of {found}, but the configuration says {wanted}")
 
 
 def _of(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -212,6 +251,8 @@ def quantizer_of(config: TokenizerConfig, weights: Mapping[str, Tensor]) -> Quan
 def _fusion_of(widths: Mapping[str, int] | None, weights: Mapping[str, Tensor]) -> Fusion | None:
     if widths is None:
         return None
+    if any(width != len(weights[f"{name}_mean"]) for name, width in widths.items()):
+        raise InputError(f"the fused vectors are not of the widths {dict(widths)}")
     fusion = Fusion(content_width=len(weights["content_mean"]), widths=widths)
     fusion.load_state_dict(weights)
     return fusion
