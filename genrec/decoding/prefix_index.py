@@ -206,11 +206,6 @@ class PrefixIndex:
         index._set(leaf_item, tokens, first_child)
         return index
 
-    def equals(self, other: PrefixIndex) -> bool:
-        """Whether both are made of the same codes."""
-        own, theirs = ([each.leaf_item, *each._tokens, *each.first_child] for each in (self, other))
-        return len(own) == len(theirs) and all(map(torch.equal, own, theirs))
-
     def expand(self, level: int, nodes: Tensor, alive: Tensor | None = None) -> Edges:
         """The children at `level` of a list of nodes of the level above.
 

@@ -93,8 +93,23 @@ def require_catalogue(model: GenerativeRecommender, folder: Path) -> None:
 
 def require_index(index: PrefixIndex, model: GenerativeRecommender, folder: Path) -> None:
     """Raises an ArtifactError unless the index is the one of the model's codes."""
-    if not index.equals(PrefixIndex(model.codes.numpy())):
+    if not _is_of(index, model.codes):
         raise ArtifactError(f"{folder} is not the index of the model's codes; train again")
+
+
+def _is_of(index: PrefixIndex, codes: torch.Tensor) -> bool:
+    """Whether this is the index of these codes, [N, L]; nothing is sorted for it."""
+    if tuple(codes.shape) != (index.num_items, index.num_levels):
+        return False
+    paths = index.path_of(torch.arange(len(codes)))  # [N, L]
+    for level, num_nodes in enumerate(index.num_nodes):
+        token = index.codes_at(level, torch.arange(num_nodes))
+        rises = token.diff() > 0
+        # Siblings rise; the first child of the next node may be anything.
+        rises[index.first_child[level][1:-1].long() - 1] = True
+        if not bool(rises.all()) or not torch.equal(token[paths[:, level]], codes[:, level].long()):
+            return False
+    return True
 
 
 def _require_sizes(
