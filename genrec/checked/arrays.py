@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import struct
 import zipfile
 from collections.abc import Collection, Mapping
@@ -13,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from genrec.checked.files import read_regular
+from genrec.checked.files import open_regular, read_regular
 from genrec.errors import ArtifactError
 
 __all__ = ["ArraySpec", "read_array", "read_arrays", "require_array"]
@@ -34,7 +35,11 @@ def read_array(path: Path, spec: ArraySpec, *, mapped: bool = False) -> npt.NDAr
     Raises:
         ArtifactError: it is something else, or shorter than its own header says.
     """
-    with io.BytesIO(read_regular(path)) if not mapped else path.open("rb") as stream:
+    with (
+        io.BytesIO(read_regular(path))
+        if not mapped
+        else os.fdopen(open_regular(path), "rb") as stream
+    ):
         size = path.stat().st_size
         start, dtype, shape = _read_header(stream, str(path))
         _require_spec(str(path), dtype, shape, spec)

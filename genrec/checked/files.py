@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from genrec.errors import ArtifactError
+from genrec.errors import ArtifactError, ArtifactMissingError
 
 __all__ = ["open_regular", "read_regular"]
 
@@ -27,14 +27,16 @@ def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
         flags: as `os.open` takes them.
 
     Raises:
-        FileNotFoundError: there is nothing, and `flags` do not make it.
+        ArtifactMissingError: there is nothing, and `flags` do not make it.
         ArtifactError: a pipe, a device, a socket or a folder stands there.
     """
     try:
         _require_regular(path, path.stat().st_mode)  # a device is not even opened
-    except FileNotFoundError:
+    except FileNotFoundError as error:
         if not flags & os.O_CREAT:
-            raise
+            raise ArtifactMissingError(
+                f"{path} is missing; restore it, or make it again"
+            ) from error
     descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
     try:
         _require_regular(path, os.fstat(descriptor).st_mode)
@@ -48,7 +50,7 @@ def read_regular(path: Path) -> bytes:
     """The content of the regular file at `path`.
 
     Raises:
-        FileNotFoundError: there is nothing.
+        ArtifactMissingError: there is nothing.
         ArtifactError: what stands there is no regular file.
     """
     with os.fdopen(open_regular(path), "rb") as stream:

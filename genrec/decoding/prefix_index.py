@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,6 @@ from genrec.errors import ArtifactError, InputError
 
 __all__ = ["Edges", "PrefixIndex"]
 
-Number = TypeVar("Number", bound=np.generic)
 
 MOST_CODES = 1 << 16
 PADDING_WORTHWHILE = 0.5
