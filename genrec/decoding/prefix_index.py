@@ -187,17 +187,11 @@ class PrefixIndex:
             for name, dtype in (("tokens", "uint16"), ("first_child", "int32"))
         )
         above = [1, *(len(level) for level in tokens)]
-        is_order = np.array_equal(np.sort(leaf_item), np.arange(len(leaf_item)))
-        fits = (
-            is_order
-            and len(leaf_item) == above[-1]
-            and all(
-                len(starts) == nodes + 1
-                and starts[0] == 0
-                and starts[-1] == len(level)
-                and (np.diff(starts) > 0).all()
-                for starts, nodes, level in zip(first_child, above[:-1], tokens, strict=True)
-            )
+        fits = np.array_equal(np.sort(leaf_item), np.arange(above[-1])) and all(
+            len(starts) == nodes + 1
+            and (starts[0], starts[-1]) == (0, len(level))
+            and (np.diff(starts) > 0).all()
+            for starts, nodes, level in zip(first_child, above[:-1], tokens, strict=True)
         )
         if not num_levels or not fits:
             raise ArtifactError(f"{folder} is not a prefix index; make it again with --force")
