@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from genrec.artifacts import _checksum, sha256
+from genrec.artifacts import sha256
+from genrec.artifacts.folders import _checksum
 
 ABSURD: tuple[Any, ...] = (
     *(None, True, -1, 0, 3, 10**9, 10**12, 10**18, 10**400, 1.5, -0.5, 1e300),
