@@ -143,6 +143,8 @@ def as_tree(recommender: Recommender, found: RecommendedList) -> dict[str, objec
         "refit": recommender.refit,
         "total_ms": found.total_ms,
         "stage_ms": dict(found.stage_ms),
+        "num_unknown_items": found.num_unknown_items,
+        "is_history_unknown": found.is_history_unknown,
         "items": [
             {key: value for key, value in vars(item).items() if key != "served_by"}
             for item in found.items
@@ -160,6 +162,16 @@ def show(recommender: Recommender, found: RecommendedList) -> None:
     console.show(table)
     console.say(f"served by {found.served_by} in {found.total_ms:.1f} ms ({stages})")
     console.say(f"models trained on {trained}")
+    if found.is_history_unknown:
+        console.say(
+            f"note: none of the {found.num_unknown_items:,} id(s) of the history is in the "
+            "catalogue; this is the answer for a new person"
+        )
+    elif found.num_unknown_items:
+        console.say(
+            f"note: {found.num_unknown_items:,} id(s) of the history are not in the catalogue and "
+            "were left out"
+        )
 
 
 def main(argv: list[str] | None = None) -> None:

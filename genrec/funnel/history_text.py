@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 from genrec.errors import InputError
+from genrec.interactions import as_id
 
 __all__ = ["format_history", "parse_history"]
 
@@ -25,10 +26,10 @@ def parse_history(text: str) -> list[str]:
             f"{text!r} is no JSON list ({error}); ids that begin with a bracket or hold commas are "
             'written ["a","b"]'
         ) from error
-    for item_id in ids:
-        if isinstance(item_id, bool) or not isinstance(item_id, str | int | float):
-            raise InputError(f"{item_id!r} in {text!r} is no item id; write a text or a number")
-    return [str(item_id) for item_id in ids]
+    try:
+        return [as_id(item_id) for item_id in ids]
+    except InputError as error:
+        raise InputError(f"{text!r} is no list of item ids: {error}") from error
 
 
 def format_history(item_ids: Sequence[str]) -> str:

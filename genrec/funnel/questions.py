@@ -22,9 +22,10 @@ from genrec.interactions import (
     InteractionDataset,
     Repeats,
     RequestBatch,
+    as_id,
 )
 
-__all__ = ["CONTEXT_KEYS", "EventTime", "Question", "QuestionReader"]
+__all__ = ["CONTEXT_KEYS", "EventTime", "Question", "QuestionReader", "UnknownItems"]
 
 log = logging.getLogger(__name__)
 
@@ -53,17 +54,16 @@ class Question:
     """What else is known of the moment: see CONTEXT_KEYS."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.history, str):
-            raise InputError(
-                f"a history is a list of item ids, not a string; write {self.history.split(',')}"
-            )
+        if self.history is not None:
+            object.__setattr__(self, "history", _as_sequence(self.history))
         if self.history is None and self.user_id is None:
             raise InputError("give a history or a user_id; history=[] asks for a new person")
         if self.history is None and self.event_times is not None:
             raise InputError("event_times belong to a history; give the history too")
-        if self.event_times is not None and len(self.event_times) != len(self.history or ()):
+        num_items = 0 if self.history is None else len(self.history)
+        if self.event_times is not None and len(self.event_times) != num_items:
             raise InputError(
-                f"{len(self.event_times)} event_times for a history of {len(self.history or ())} "
+                f"{len(self.event_times)} event_times for a history of {num_items} "
                 "items; give one each, None where it is not known"
             )
         unknown = sorted(set(self.context) - set(CONTEXT_KEYS))
@@ -72,6 +72,43 @@ class Question:
                 f"no model reads a context named {', '.join(unknown)}; "
                 f"known names: {', '.join(CONTEXT_KEYS)}"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnknownItems:
+    """How many ids of a history the catalogue does not know."""
+
+    num_unknown: int = 0
+    num_read: int = 0
+    """Ids that were looked at, unknown ones among them."""
+
+    @property
+    def is_all(self) -> bool:
+        """Whether there was a history and nothing of it is known."""
+        return 0 < self.num_unknown == self.num_read
+
+
+def _as_sequence(history: object) -> Sequence[str]:
+    """The ids in their order; of an array or Series only what is read is converted, later.
+
+    Raises:
+        InputError: it is no list of ids.
+    """
+    if isinstance(history, str | bytes):
+        words = history.split(",") if isinstance(history, str) else ["a", "b"]
+        raise InputError(f"a history is a list of item ids, not a string; write {words}")
+    if hasattr(history, "to_numpy"):
+        history = history.to_numpy()
+    if isinstance(history, np.ndarray) and history.ndim != 1:
+        raise InputError(
+            f"a history is one list of item ids, got an array {list(history.shape)}; ask for each "
+            "row by itself, or for all with recommend_many"
+        )
+    if not isinstance(history, Sequence | np.ndarray):
+        raise InputError(
+            f"a history is a list of item ids, oldest first, got a {type(history).__name__}"
+        )
+    return history  # type: ignore[return-value]  # ids become texts where they are read
 
 
 class QuestionReader:
@@ -119,7 +156,17 @@ class QuestionReader:
             InputError: a user without a history who is not in the data, or times that fall.
             UnknownItemError: an item id is not in the catalogue, and the reader is strict.
         """
+        return self.read_counted(questions, exclude, only)[0]
+
+    def read_counted(
+        self,
+        questions: Sequence[Question],
+        exclude: Iterable[str] = (),
+        only: Iterable[str] | None = None,
+    ) -> tuple[RequestBatch, list[UnknownItems]]:
+        """As `read`, and for each question how many ids of its history are unknown."""
         rows = [self._events(question) for question in questions]
+        unknown = [row[2] for row in rows]
         users = [self._user_index.get(question.user_id or "", -1) for question in questions]
         requests = RequestBatch.from_histories(
             Histories.from_lists([row[0] for row in rows], [row[1] for row in rows]),
@@ -128,12 +175,12 @@ class QuestionReader:
         requests = replace(requests, allowed=self._allowed(exclude, only), now=self._now(questions))
         if self._repeats is Repeats.MASK:
             requests = requests.without_seen()
-        return requests
+        return requests, unknown
 
-    def _events(self, question: Question) -> tuple[list[int], list[int]]:
-        """Item_index and time of each event that the catalogue knows."""
+    def _events(self, question: Question) -> tuple[list[int], list[int], UnknownItems]:
+        """Item_index and time of each event that the catalogue knows, and how many it does not."""
         if question.history is None:
-            return self._recorded(question.user_id or "")
+            return *self._recorded(question.user_id or ""), UnknownItems()
         self._note_length(len(question.history))
         items = self._index(question.history[-LONGEST_HISTORY:], "the history")
         if question.event_times is None:
@@ -142,7 +189,8 @@ class QuestionReader:
             times = _seconds(question.event_times[-LONGEST_HISTORY:])
             self._note_times("event_times")
         known = items >= 0
-        return items[known].tolist(), times[known].tolist()
+        count = UnknownItems(num_unknown=int((~known).sum()), num_read=known.size)
+        return items[known].tolist(), times[known].tolist(), count
 
     def _recorded(self, user_id: str) -> tuple[list[int], list[int]]:
         row = self._user_index.get(user_id)
@@ -158,7 +206,7 @@ class QuestionReader:
 
     def _index(self, item_ids: Iterable[str], place: str) -> npt.NDArray[np.int64]:
         """int64 [n]: item_index of each id, -1 where the catalogue does not know it."""
-        ids = list(item_ids)
+        ids = _as_ids(item_ids, place)
         catalogue: Catalogue = self._dataset.catalogue
         items = catalogue.index(ids, missing="mark")
         unknown = [str(item_id) for item_id, item in zip(ids, items, strict=True) if item < 0]
@@ -169,13 +217,15 @@ class QuestionReader:
                 f"{len(unknown)} item id(s) of {place} are not in the catalogue: {unknown[:5]}"
             )
         with self._lock:
-            self._num_unknown += len(unknown)
-        log.warning(
-            "%d item id(s) of %s are not in the catalogue and are left out: %s",
-            len(unknown),
-            place,
-            unknown[:5],
-        )
+            is_first, self._num_unknown = not self._num_unknown, self._num_unknown + len(unknown)
+        if is_first:
+            log.warning(
+                "%d item id(s) of %s are not in the catalogue and are left out: %s; further ones "
+                "are counted, not told",
+                len(unknown),
+                place,
+                unknown[:5],
+            )
         return items
 
     def _allowed(self, exclude: Iterable[str], only: Iterable[str] | None) -> Tensor | None:
@@ -222,6 +272,21 @@ class QuestionReader:
             first = name not in self._noted
             self._noted.add(name)
         return first
+
+
+def _as_ids(item_ids: Iterable[object], place: str) -> list[str]:
+    """The ids as texts.
+
+    Raises:
+        InputError: one of them is none.
+    """
+    ids = []
+    for item_id in item_ids:
+        try:
+            ids.append(item_id if type(item_id) is str else as_id(item_id))
+        except InputError as error:
+            raise InputError(f"{place}: {error}") from error
+    return ids
 
 
 def _seconds(times: Sequence[EventTime]) -> npt.NDArray[np.int64]:

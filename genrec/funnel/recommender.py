@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from genrec.funnel.latency import LatencyPredictor
 from genrec.funnel.loading import load_run
 from genrec.funnel.pauses import spare_from_collections
 from genrec.funnel.questions import LONGEST_HISTORY, EventTime, Question, QuestionReader
+from genrec.funnel.recommended import RecommendedItem, RecommendedList
 from genrec.funnel.sources import (
     METHODS,
     has_refit,
@@ -52,38 +54,6 @@ WARM_UP_LENGTHS = (1, LONGEST_HISTORY, 64)
 """Histories so long are asked with; what the last takes is told, for few have more."""
 LEAST_BUDGET_MS = 1e-3
 """What a budget counts as that was used up before the funnel was asked."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RecommendedItem:
-    """One line of a list."""
-
-    rank: int
-    """1 is best."""
-    item_id: str
-    """The user's id."""
-    title: str | None
-    """From the catalogue; None where it has none."""
-    score: float
-    """Comparable within this list only."""
-    served_by: str
-    """The method whose list this is."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RecommendedList:
-    """A list with the record of its making."""
-
-    items: list[RecommendedItem]
-    """Best first; shorter than asked for where fewer are permitted."""
-    served_by: str
-    """The method whose list this is."""
-    backend: str | None
-    """By what the kernels of a generator ran; None where the method has none."""
-    total_ms: float
-    """From the call to the answer, milliseconds."""
-    stage_ms: Mapping[str, float]
-    """Milliseconds of every stage that ran, in order."""
 
 
 class Recommender:
@@ -291,9 +261,14 @@ class Recommender:
         """As `recommend`, with the times of the stages. Translating counts against the budget."""
         self._process.check("this Recommender")
         started = time.perf_counter()
-        if budget_ms is not None and not budget_ms > 0.0:
-            raise InputError(f"budget_ms must be positive, got {budget_ms}; None means no deadline")
-        requests = self._reader.read([question], exclude, only)
+        k = _whole_number(k)
+        if budget_ms is not None and (
+            isinstance(budget_ms, bool) or not 0.0 < budget_ms < math.inf
+        ):
+            raise InputError(
+                f"budget_ms must be positive and finite, got {budget_ms}; None means no deadline"
+            )
+        requests, [unknown] = self._reader.read_counted([question], exclude, only)
         if budget_ms is not None:
             spent_ms = 1000.0 * (time.perf_counter() - started)
             budget_ms = max(budget_ms - spent_ms - self._handing_over_ms(k), LEAST_BUDGET_MS)
@@ -306,6 +281,8 @@ class Recommender:
             backend=answer.recommendations.backend,
             total_ms=1000.0 * (time.perf_counter() - started),
             stage_ms=answer.stage_ms,
+            num_unknown_items=unknown.num_unknown,
+            is_history_unknown=unknown.is_all,
         )
 
     def recommend_many(
@@ -327,6 +304,7 @@ class Recommender:
             batch_size: questions answered together.
         """
         self._process.check("this Recommender")
+        k = _whole_number(k)
         if batch_size < 1:
             raise InputError(f"batch_size must be at least 1, got {batch_size}")
         asked = [
@@ -380,6 +358,17 @@ class Recommender:
         if self.repeats is Repeats.MASK:
             return requests.without_seen()
         return requests
+
+
+def _whole_number(k: object) -> int:
+    """k as an int, also from NumPy's.
+
+    Raises:
+        InputError: it is none.
+    """
+    if isinstance(k, bool) or not isinstance(k, Integral):
+        raise InputError(f"k must be a whole number, got {k!r}")
+    return int(k)
 
 
 def _repeats(policy: Repeats | str) -> Repeats:

@@ -5,6 +5,7 @@ from genrec.interactions.columns import read_ids
 from genrec.interactions.dataset import DATA_KIND, InteractionDataset, Repeats
 from genrec.interactions.describe import describe, describe_log, description_table
 from genrec.interactions.histories import UNKNOWN_TIME, Histories
+from genrec.interactions.ids import as_id
 from genrec.interactions.importing import ImportSummary, import_interactions
 from genrec.interactions.movielens import (
     MOVIELENS_NAME,
@@ -65,6 +66,7 @@ __all__ = [
     "TableReading",
     "TimeUnit",
     "answer_in_parts",
+    "as_id",
     "check_log",
     "describe",
     "describe_log",

@@ -27,6 +27,7 @@ def test_a_history_that_is_shown_is_read_as_it_was(item_ids: list[str]) -> None:
 
 def test_plain_ids_are_shown_plainly() -> None:
     assert format_history(["50", "172"]) == "50,172"
+    assert parse_history("[50, 172.0]") == ["50", "172"]
     assert format_history(["C,3", "Ж"]) == '["C,3", "Ж"]'
 
 
@@ -34,9 +35,9 @@ def test_plain_ids_are_shown_plainly() -> None:
     ("text", "message"),
     [
         ("[b7],x", r"'\[b7\],x' is no JSON list"),
-        ('["a", null]', "None in .* is no item id"),
-        ('["a", ["b"]]', "is no item id"),
-        ("[true]", "True in .* is no item id"),
+        ('["a", null]', "no list of item ids: .*None"),
+        ('["a", ["b"]]', "no list of item ids"),
+        ("[true]", "no list of item ids: .*True"),
     ],
 )
 def test_a_list_that_holds_no_ids_is_refused(text: str, message: str) -> None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -112,6 +116,73 @@ def test_unknown_items_are_left_out_logged_and_counted(
     assert "not in the catalogue" in caplog.text
     assert "'x'" in caplog.text
     assert recommender.counts["unknown-items"] == 2
+    recommender.recommend(["z"])
+    assert caplog.text.count("not in the catalogue") == 1
+
+
+def test_an_answer_says_how_much_of_its_history_is_unknown(recommender: Recommender) -> None:
+    for history, num_unknown, is_all in (
+        (["x", "e", "y"], 2, False),
+        (["x", "y"], 2, True),
+        (["e"], 0, False),
+        ([], 0, False),
+    ):
+        found = recommender.answer(Question(history=history))
+        assert (found.num_unknown_items, found.is_history_unknown) == (num_unknown, is_all)
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        [5.0, 4],
+        (np.float32(5), np.int16(4)),
+        np.array([5.0, 4.0]),
+        np.array(["5", "4"], dtype=object),
+        pl.Series([5, 4]),
+        [Decimal("5.00"), "4"],
+    ],
+)
+def test_a_history_is_any_list_of_ids_and_whole_numbers_are_their_integers(
+    dataset: InteractionDataset, history: Any
+) -> None:
+    numbered = Catalogue(pl.DataFrame({"item_id": ["1", "2", "3", "4", "5"]}))
+    recommender = Recommender(replace(dataset, catalogue=numbered), _sources())
+    assert _ids(recommender.recommend(history)) == ["3", "2", "1"]
+    assert recommender.counts["unknown-items"] == 0
+
+
+@pytest.mark.parametrize(
+    ("history", "message"),
+    [
+        ({"a": 1}, "got a dict"),
+        ({"a"}, "got a set"),
+        (b"a,b", "not a string"),
+        (7, "got a int"),
+        (np.zeros((2, 2)), r"an array \[2, 2\]"),
+        (["a", None], "the history: .*None"),
+        (["a", float("nan")], "the history: nan"),
+        ([True], "the history: .*True"),
+        ([["a"]], r"the history: .*\['a'\]"),
+    ],
+)
+def test_what_is_no_history_is_refused_in_words(
+    recommender: Recommender, history: Any, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        recommender.recommend(history)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"k": True}, {"k": 2.0}, {"k": "3"}, {"k": 0}, {"k": 3, "budget_ms": float("nan")},
+     {"k": 3, "budget_ms": float("inf")}, {"k": 3, "budget_ms": True}],
+)  # fmt: skip
+def test_a_k_or_budget_that_is_none_is_refused(
+    recommender: Recommender, asked: dict[str, Any]
+) -> None:
+    with pytest.raises(InputError):
+        recommender.recommend(["a"], **asked)
+    assert len(recommender.recommend(["a"], k=np.int64(2))) == 2  # type: ignore[arg-type]
 
 
 def test_unknown_items_are_refused_where_that_is_asked_for(dataset: InteractionDataset) -> None:
