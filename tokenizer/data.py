@@ -51,10 +51,12 @@ from .data_options import (
     Event,
     Explode,
     Force,
+    Format,
     Header,
     Item,
     ItemId,
     Items,
+    Keep,
     Out,
     Position,
     Quote,
@@ -108,6 +110,7 @@ def import_log(
     item: Item = "item_id",
     time: Time = None,
     time_unit: Unit = TimeUnit.AUTO,
+    time_format: Format = None,
     position: Position = None,
     event: Event = None,
     value: Value = None,
@@ -122,6 +125,7 @@ def import_log(
     item_id: ItemId = "item_id",
     title: Title = None,
     drop: Drop = None,
+    keep: Keep = None,
     repeats: Annotated[
         Repeats | None,
         typer.Option(help="May seen items be recommended? Measured from the log if left out."),
@@ -130,7 +134,7 @@ def import_log(
     force: Force = False,
 ) -> None:
     """Imports a log and its items; problems fail, all at once, and nothing is written."""
-    mapping = mapping_of(user, item, time, position, event, value, context, time_unit)
+    mapping = mapping_of(user, item, time, position, event, value, context, time_unit, time_format)
     item_mapping = CatalogueMapping(item_id=item_id, title=title)
     table_format = table_format_of(separator, encoding, quote, header, columns, explode, drop)
     name = name or default_name(file)
@@ -139,7 +143,7 @@ def import_log(
         "mapping": asdict(mapping),
         "item_mapping": asdict(item_mapping),
         "table_format": asdict(table_format),
-        "drop": sorted(drop or []),
+        "drop, keep": (sorted(drop or []), sorted(keep or [])),
         "repeats": repeats,
         **hashes(file, items),
     }
@@ -155,6 +159,7 @@ def import_log(
             name=name,
             repeats=repeats,
             drop=drop or (),
+            keep=keep or (),
         )
     dataset.save(out, source=file.name, config=config)
     tell(count_unreadable(summary, reading), out)
@@ -167,6 +172,7 @@ def validate(
     item: Item = "item_id",
     time: Time = None,
     time_unit: Unit = TimeUnit.AUTO,
+    time_format: Format = None,
     position: Position = None,
     event: Event = None,
     value: Value = None,
@@ -181,17 +187,18 @@ def validate(
     item_id: ItemId = "item_id",
     title: Title = None,
     drop: Drop = None,
+    keep: Keep = None,
 ) -> None:
     """Looks for problems and writes nothing; exit code 2 if there are any."""
     if (file / artifacts.MANIFEST_NAME).is_file():
         dataset = InteractionDataset.load(file)
         console.say(f"{file} is intact: {size_of(dataset)}")
         return
-    mapping = mapping_of(user, item, time, position, event, value, context, time_unit)
+    mapping = mapping_of(user, item, time, position, event, value, context, time_unit, time_format)
     item_mapping = CatalogueMapping(item_id=item_id, title=title)
     table_format = table_format_of(separator, encoding, quote, header, columns, explode, drop)
     reading, catalogue = read_tables(file, mapping, table_format, items, item_mapping)
-    checked = check_log(reading.frame, mapping, catalogue, item_mapping, drop or ())
+    checked = check_log(reading.frame, mapping, catalogue, item_mapping, drop or (), keep or ())
     if reading.num_unreadable:
         dropped = checked.dropped | {ProblemKind.UNREADABLE_ROW: reading.num_unreadable}
         checked = replace(checked, dropped=dropped)

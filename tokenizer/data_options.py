@@ -22,6 +22,13 @@ Time = Annotated[
     ),
 ]
 Unit = Annotated[TimeUnit, typer.Option(help="What numbers in the time column count.")]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        help="How the times are written: a pattern such as '%d/%m/%Y %H:%M', or excel, yyyymmdd, "
+        "yyyymmddhhmmss; found out where that is no guess."
+    ),
+]
 Position = Annotated[
     str | None,
     typer.Option(help="Column of the place in the user's history; the order where it is given."),
@@ -67,6 +74,12 @@ Drop = Annotated[
     list[str] | None,
     typer.Option(metavar="KIND", help="Leave out rows with this kind of problem. Repeatable."),
 ]
+Keep = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KIND", help="Rows with this kind of problem are meant so and stay. Repeatable."
+    ),
+]
 
 
 def mapping_of(
@@ -78,6 +91,7 @@ def mapping_of(
     value: str | None,
     context: list[str] | None,
     time_unit: TimeUnit,
+    time_format: str | None,
 ) -> ColumnMapping:
     """Which column means what, by these options."""
     return ColumnMapping(
@@ -89,6 +103,7 @@ def mapping_of(
         value=value,
         context=tuple(context or ()),
         time_unit=time_unit,
+        time_format=time_format,
     )
 
 

@@ -1,11 +1,10 @@
 """From raw logs to checked histories, their catalogue, their splits and the questions they pose."""
 
 from genrec.interactions.catalogue import Catalogue
-from genrec.interactions.columns import read_ids
 from genrec.interactions.dataset import DATA_KIND, InteractionDataset, Repeats
 from genrec.interactions.describe import describe, describe_log, description_table
 from genrec.interactions.histories import UNKNOWN_TIME, Histories
-from genrec.interactions.ids import as_id
+from genrec.interactions.ids import as_id, read_ids
 from genrec.interactions.importing import ImportSummary, import_interactions
 from genrec.interactions.movielens import (
     MOVIELENS_NAME,

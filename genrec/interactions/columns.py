@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import polars as pl
 
-from genrec.errors import InputError
 from genrec.interactions.defects import Defect, ProblemKind
+from genrec.interactions.ids import find_odd_ids, read_ids, shown
 from genrec.interactions.readers import ColumnMapping
 from genrec.interactions.times import parse_times
 
-__all__ = ["nulls", "read_columns", "read_ids"]
+__all__ = ["nulls", "read_columns"]
 
 
 def read_columns(
@@ -27,32 +27,19 @@ def read_columns(
         defects.append(
             Defect(kind=ProblemKind.NULL_ITEM, rows=items.is_null(), detail="the item id is empty")
         )
+    defects += find_odd_ids(frame, mapping.user, users, "user")
+    defects += find_odd_ids(frame, mapping.item, items, "item")
     time_column, time_defects, reading = _read_times(frame, mapping)
     position_column, position_defects = _read_positions(frame, mapping)
     events |= {"microseconds": time_column, "position": position_column}
     return pl.DataFrame(events), defects + time_defects + position_defects, reading
 
 
-def read_ids(frame: pl.DataFrame, name: str) -> pl.Series:
-    """Ids as text: whole floats without `.0`, null where empty or blank."""
-    if name not in frame.columns:
-        return nulls(frame, pl.String())
-    column = frame[name]
-    if column.dtype.is_nested() or column.dtype in (pl.Object, pl.Binary):
-        raise InputError(f"column {name!r} has type {column.dtype}; ids must be text or numbers")
-    if column.dtype.is_float():
-        column = column.fill_nan(None)
-        whole = column.cast(pl.Int64, strict=False)
-        is_whole = (whole.cast(column.dtype) == column).fill_null(False)
-        return whole.cast(pl.String).zip_with(is_whole, column.cast(pl.String))
-    ids = column.cast(pl.String)
-    return ids.set((ids.str.strip_chars() == "").fill_null(False), None)
-
-
 def _read_times(frame: pl.DataFrame, mapping: ColumnMapping) -> tuple[pl.Series, list[Defect], str]:
     if mapping.time is None or mapping.time not in frame.columns:
         return nulls(frame, pl.Int64()), [], ""
-    times = parse_times(frame[mapping.time], mapping.time_unit)
+    column = frame[mapping.time]
+    times = parse_times(column, mapping.time_unit, mapping.time_format)
     null = Defect(
         kind=ProblemKind.NULL_TIME,
         rows=times.microseconds.is_null() & ~times.unparsable,
@@ -62,10 +49,23 @@ def _read_times(frame: pl.DataFrame, mapping: ColumnMapping) -> tuple[pl.Series,
     unparsable = Defect(
         kind=ProblemKind.UNPARSABLE_TIME,
         rows=times.unparsable,
-        detail=f"column {mapping.time!r} was read as {times.reading}, and these are none; write "
-        "ISO 8601 (2014-05-13T10:00:00Z) or numbers of one unit, or say which with --time-unit",
+        detail=f"column {mapping.time!r} was read as {times.reading}, and "
+        f"{shown(column, times.unparsable)} are none; write ISO 8601 (2014-05-13T10:00:00Z) or "
+        "numbers of one unit, or say which with --time-unit, or how they are written with "
+        "--time-format (%d/%m/%Y)",
     )
-    return times.microseconds, [null, unparsable], times.reading
+    found = [null, unparsable]
+    if times.implausible is not None:
+        odd = column.filter(times.implausible.fill_null(False))
+        implausible = Defect(
+            kind=ProblemKind.IMPLAUSIBLE_TIME,
+            rows=times.implausible,
+            detail=f"column {mapping.time!r} was read as {times.reading}, which makes "
+            f"{shown(column, times.implausible)} times before 1990 or after today; say what they "
+            "are with --time-unit or --time-format",
+        )
+        found += [implausible] if len(odd) else []
+    return times.microseconds, found, times.reading
 
 
 def _read_positions(frame: pl.DataFrame, mapping: ColumnMapping) -> tuple[pl.Series, list[Defect]]:

@@ -10,7 +10,7 @@ import polars as pl
 
 from genrec.errors import InputError, Problem
 
-__all__ = ["Defect", "ProblemKind", "missing_column", "no_rows", "parse_kinds"]
+__all__ = ["Defect", "ProblemKind", "missing_column", "no_rows", "parse_kept", "parse_kinds"]
 
 ROWS_SHOWN = 5
 
@@ -24,8 +24,12 @@ class ProblemKind(StrEnum):
     MISSING_COLUMN = "missing-column"
     NULL_USER = "null-user"
     NULL_ITEM = "null-item"
+    NULL_LIKE_ID = "null-like-id"
+    BLANK_AROUND_ID = "blank-around-id"
+    INEXACT_ID = "inexact-id"
     NULL_TIME = "null-time"
     UNPARSABLE_TIME = "unparsable-time"
+    IMPLAUSIBLE_TIME = "implausible-time"
     NULL_POSITION = "null-position"
     UNPARSABLE_POSITION = "unparsable-position"
     UNKNOWN_ITEM = "unknown-item"
@@ -38,6 +42,10 @@ class ProblemKind(StrEnum):
     def droppable(self) -> bool:
         """Whether rows that have it can be left out."""
         return self not in (ProblemKind.EMPTY, ProblemKind.MISSING_COLUMN)
+
+
+KEEPABLE = ("duplicate", "implausible-time", "null-like-id", "blank-around-id")
+"""Kinds whose rows may be meant as they are: two equal purchases, a log of the eighties."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +80,18 @@ def parse_kinds(names: Collection[str]) -> tuple[ProblemKind, ...]:
     unknown = [name for name in names if name not in droppable]
     if unknown:
         raise InputError(f"cannot drop {unknown}; what can be dropped: {', '.join(droppable)}")
+    return tuple(dict.fromkeys(ProblemKind(name) for name in names))
+
+
+def parse_kept(names: Collection[str]) -> tuple[ProblemKind, ...]:
+    """The kinds of these names, whose rows stay although they look like a defect.
+
+    Raises:
+        InputError: a name is not a kind, or its rows cannot stay.
+    """
+    unknown = [name for name in names if name not in KEEPABLE]
+    if unknown:
+        raise InputError(f"cannot keep {unknown}; what can be kept: {', '.join(KEEPABLE)}")
     return tuple(dict.fromkeys(ProblemKind(name) for name in names))
 
 

@@ -60,6 +60,7 @@ def import_interactions(
     name: str = "log",
     repeats: Repeats | None = None,
     drop: Collection[str] = (),
+    keep: Collection[str] = (),
 ) -> tuple[InteractionDataset, ImportSummary]:
     """A checked data set, and what became of the rows.
 
@@ -76,13 +77,14 @@ def import_interactions(
         repeats: whether seen items may be recommended; None measures it: masked up to a share of
             REPEATS_TO_IGNORE repeat events, allowed above.
         drop: kinds of defects whose rows shall be left out.
+        keep: kinds of defects whose rows are meant so and stay, such as `duplicate`.
 
     Raises:
         DataError: there are defects; it lists all of them.
         InputError: `drop` names an unknown kind, or columns cannot be what they shall be.
     """
     mapping = (mapping or ColumnMapping()).completed(frame.columns)
-    checked = check_log(frame, mapping, items, item_mapping, drop)
+    checked = check_log(frame, mapping, items, item_mapping, drop, keep)
     if checked.problems:
         raise DataError(name, checked.problems)
     dataset = _build(checked, mapping, name, repeats)

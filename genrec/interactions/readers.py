@@ -33,6 +33,9 @@ class ColumnMapping:
     """Further columns to keep, under their own names."""
     time_unit: TimeUnit = TimeUnit.AUTO
     """How numbers in `time` count."""
+    time_format: str | None = None
+    """How `time` is written: a pattern of strptime, `excel`, `yyyymmdd` or `yyyymmddhhmmss`; None
+    finds out where that is no guess."""
 
     def __post_init__(self) -> None:
         columns = [self.user, self.item, *self.kept.values()]

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 import polars as pl
 
 from genrec.errors import InputError, Problem
-from genrec.interactions.columns import nulls, read_columns, read_ids
+from genrec.interactions.columns import nulls, read_columns
 from genrec.interactions.defects import (
     Defect,
     ProblemKind,
     missing_column,
     no_rows,
+    parse_kept,
     parse_kinds,
 )
+from genrec.interactions.ids import read_ids
 from genrec.interactions.readers import CatalogueMapping, ColumnMapping
 from genrec.interactions.reading import list_paths, select_paths
 
@@ -52,6 +54,7 @@ def check_log(
     items: pl.DataFrame | None = None,
     item_mapping: CatalogueMapping | None = None,
     drop: Collection[str] = (),
+    keep: Collection[str] = (),
 ) -> CheckedLog:
     """Looks for every kind of defect in a log and its catalogue.
 
@@ -65,11 +68,12 @@ def check_log(
         items: the items table as it was read; None where there is none.
         item_mapping: what its columns mean.
         drop: kinds of defects whose rows are left out.
+        keep: kinds of defects whose rows stay, for they are meant so.
 
     Raises:
         InputError: `drop` names an unknown kind, or two columns would get one name.
     """
-    kinds = parse_kinds(drop)
+    kinds, kept_kinds = parse_kinds(drop), parse_kept(keep)
     mapping = mapping.completed(frame.columns)
     frame = select_paths(frame, _names_of(mapping))
     catalogue, item_defects, problems = _check_items(items, item_mapping or CatalogueMapping())
@@ -83,7 +87,11 @@ def check_log(
     if not kept.any():
         why = "no row is left after what was dropped" if frame.height else "the log has no rows"
         problems.insert(0, no_rows(f"{why}; check the file"))
-    told = [d for d in defects + item_defects if d.kind not in kinds and d.is_problem and d.count]
+    told = [
+        d
+        for d in defects + item_defects
+        if d.kind not in (*kinds, *kept_kinds) and d.is_problem and d.count
+    ]
     counted = {kind: [d for d in defects + item_defects if d.kind is kind] for kind in kinds}
     return CheckedLog(
         events=events.filter(kept),

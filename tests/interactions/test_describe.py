@@ -19,6 +19,7 @@ from genrec.interactions import (
 )
 
 DAY = 86_400
+START = 1_000_000_000
 
 
 @pytest.fixture
@@ -144,7 +145,7 @@ def test_the_picture_is_one_page_that_needs_no_network(dataset: InteractionDatas
 )
 def test_the_time_chart_counts_in_periods_that_fit_the_span(days: int, period: str) -> None:
     frame = pl.DataFrame(
-        {"user_id": ["u", "u"], "item_id": ["a", "b"], "timestamp": [0, days * DAY]}
+        {"user_id": ["u", "u"], "item_id": ["a", "b"], "timestamp": [START, START + days * DAY]}
     )
     dataset = import_interactions(frame)[0]
     assert f"The busiest {period} is" in picture_html(dataset, describe(dataset))

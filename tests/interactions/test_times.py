@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 import polars as pl
 import pytest
 
+from genrec.errors import InputError
 from genrec.interactions import TimeUnit
 from genrec.interactions.times import parse_times
 
@@ -105,3 +106,71 @@ def test_an_empty_column_has_no_times() -> None:
     parsed = parse_times(pl.Series([], dtype=pl.String))
     assert len(parsed.microseconds) == len(parsed.unparsable) == 0
     assert parse_times(pl.Series([None, None])).unparsable.to_list() == [False, False]
+
+
+@pytest.mark.parametrize(
+    "text", ["30/01/23", "01-30-2023", "5/13/2014 8:26", "13-May-2014", "1-1-1"]
+)
+def test_days_months_and_years_of_two_digits_are_never_guessed(text: str) -> None:
+    assert parse_times(pl.Series([text])).unparsable.to_list() == [True]
+
+
+@pytest.mark.parametrize(
+    ("values", "text_format"),
+    [
+        (["30/01/23 10:00"], "%d/%m/%y %H:%M"),
+        (["1/30/2023 10:00:00 AM"], "%m/%d/%Y %I:%M:%S %p"),
+        (["30-Jan-2023 10:00"], "%d-%b-%Y %H:%M"),
+        ([44956.41666666667], "excel"),
+        ([20230130100000], "yyyymmddhhmmss"),
+    ],
+)
+def test_a_format_says_how_times_are_written(values: list[object], text_format: str) -> None:
+    times = parse_times(pl.Series(values), text_format=text_format)
+    assert times.microseconds.to_list() == [1_675_072_800_000_000]
+    assert times.reading == text_format
+
+
+def test_values_that_are_not_of_the_format_cannot_be_read() -> None:
+    times = parse_times(pl.Series(["30/01/2023", "2023-01-30", None]), text_format="%d/%m/%Y")
+    assert times.unparsable.to_list() == [False, True, False]
+
+
+@pytest.mark.parametrize("text_format", ["nonsense", "d/m/y"])
+def test_a_format_that_is_none_is_refused(text_format: str) -> None:
+    with pytest.raises(InputError, match="there is no time format"):
+        parse_times(pl.Series(["x"]), text_format=text_format)
+
+
+@pytest.mark.parametrize("values", [[20240302, 20240229], ["20240302", "20240229"]])
+def test_numbers_that_are_all_dates_are_read_as_dates(values: list[object]) -> None:
+    times = parse_times(pl.Series(values))
+    assert times.reading == "dates written as yyyymmdd"
+    assert times.microseconds.to_list() == [1_709_337_600_000_000, 1_709_164_800_000_000]
+
+
+def test_fourteen_digits_are_a_date_and_a_time() -> None:
+    assert parse_times(pl.Series([20240302000001])).microseconds.to_list() == [
+        1_709_337_601_000_000
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([20240302, 20241399], [True, True]),  # no date: seconds in 1970
+        ([1_600_000_000, 40_000_000_000], [False, True]),
+        ([1_600_000_000, 5], [False, False]),
+        ([1, 2, 3], [False, False, False]),  # an order
+    ],
+)
+def test_numbers_that_a_wrong_unit_made_a_time_are_told(
+    values: list[int], expected: list[bool]
+) -> None:
+    implausible = parse_times(pl.Series(values)).implausible
+    assert implausible is not None
+    assert implausible.to_list() == expected
+
+
+def test_a_unit_that_is_said_is_believed() -> None:
+    assert parse_times(pl.Series([20240302]), TimeUnit.SECONDS).implausible is None

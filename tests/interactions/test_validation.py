@@ -217,6 +217,7 @@ def test_a_kind_that_cannot_be_dropped_is_an_error(name: str) -> None:
 def test_every_kind_has_a_test_here() -> None:
     elsewhere = {"null-time", "duplicate", "unknown-item", "missing-column", "empty"}
     elsewhere |= {"null-catalogue", "duplicate-catalogue"}
+    elsewhere |= {"null-like-id", "blank-around-id", "inexact-id", "implausible-time"}
     elsewhere |= {"unreadable-row"}  # the reader's: what reaches a frame was read
     assert {str(kind) for kind in ProblemKind} == set(PLANTED) | elsewhere
 
