@@ -33,9 +33,9 @@ test: check ## Everything that must pass before a change is merged
 test-variants: $(FOR_TESTS) ## The quick tests as on other machines: old processors, other settings
 	umask 077 && env ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 OMP_NUM_THREADS=1 \
 		TZ=Asia/Kolkata LC_ALL=C COLUMNS=40 \
-		$(BIN)/python -m pytest -m "not slow" --random-order
+		$(BIN)/python -m pytest -m "not slow" --random-order --random-order-seed=1
 	env ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 OMP_NUM_THREADS=2 TZ=America/St_Johns \
-		$(BIN)/python -m pytest -m "not slow" --random-order
+		$(BIN)/python -m pytest -m "not slow" --random-order --random-order-seed=2
 
 test-slow: $(FOR_TESTS) ## The tests that take longer
 	$(BIN)/python -m pytest -m slow
