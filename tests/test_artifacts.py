@@ -16,7 +16,7 @@ import pytest
 
 from genrec import artifacts
 from genrec.artifacts import folders, places
-from genrec.errors import ArtifactError, ArtifactMissingError, BusyError
+from genrec.errors import ArtifactError, ArtifactMissingError, BusyError, InputError
 
 KIND = "thing"
 
@@ -425,3 +425,16 @@ def test_a_file_system_without_locks_is_written_and_told(
     assert write(tmp_path / "a").kind == KIND
     assert "without locks" in caplog.text
     assert sorted(path.name for path in tmp_path.iterdir()) == [others.name, "a"]
+
+
+def test_only_a_page_of_genrecs_is_replaced_by_a_page(tmp_path: Path) -> None:
+    mine, page = tmp_path / "mine.html", tmp_path / "page.html"
+    text = "<!doctype html>\n<html><head><title>{}</title></head></html>"
+    mine.write_text(text.format("What I think of genrec"))
+    with pytest.raises(InputError, match=r"mine\.html is there and is no page that genrec wrote"):
+        artifacts.write_page(mine, text.format("new"))
+    assert "What I think" in mine.read_text()
+    for title in ("old", "new"):
+        artifacts.write_page(page, text.format(title))
+        assert f"<title>{title}</title>" in page.read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.html", "page.html"]

@@ -13,6 +13,9 @@ from genrec.errors import InputError
 
 __all__ = ["replace_file", "write_page"]
 
+GENERATOR = '<meta name="generator" content="genrec">'
+"""Tells a page that genrec wrote from any other."""
+
 
 @contextmanager
 def replace_file(path: Path | str) -> Iterator[Path]:
@@ -39,18 +42,23 @@ def replace_file(path: Path | str) -> Iterator[Path]:
 def write_page(path: Path | str, html: str) -> None:
     """Writes a page that genrec made; only another page of genrec's is replaced by it.
 
+    Args:
+        path: where the page shall stand.
+        html: the page; what says that it is genrec's is put into its `<head>`.
+
     Raises:
         InputError: something else stands at `path`.
         BusyError: another process is writing it.
         ArtifactError: it cannot be written there.
     """
     path = Path(path)
-    if path.exists() or path.is_symlink():
-        content = path.read_bytes() if path.is_file() else b""
-        if b"<html" not in content or b"genrec" not in content:
-            raise InputError(
-                f"{path} is there and is no page of genrec, so it is not replaced; choose another "
-                "name, or remove it"
-            )
-    with replace_file(path) as staging:
-        staging.write_text(html, encoding="utf-8")
+    with claim(path):
+        if path.exists() or path.is_symlink():
+            content = path.read_bytes() if path.is_file() else b""
+            if GENERATOR.encode() not in content:
+                raise InputError(
+                    f"{path} is there and is no page that genrec wrote, so it is not replaced; "
+                    "choose another name, or remove it"
+                )
+        with replace_file(path) as staging:
+            staging.write_text(html.replace("<head>", f"<head>{GENERATOR}", 1), encoding="utf-8")
