@@ -19,12 +19,31 @@ from genrec.errors import GenrecError, InputError
 from genrec.funnel import (
     METHODS,
     MODELS,
+    FileReport,
+    HistoryReading,
     Question,
     RecommendedList,
     Recommender,
     parse_history,
     recommend_file,
     trained_split,
+)
+from genrec.interactions import ColumnMapping, TimeUnit
+from genrec.interactions.options import (
+    Columns,
+    Drop,
+    Encoding,
+    Explode,
+    Format,
+    Header,
+    Item,
+    Keep,
+    Position,
+    Quote,
+    Separator,
+    Time,
+    Unit,
+    table_format_of,
 )
 
 if TYPE_CHECKING:
@@ -33,50 +52,82 @@ if TYPE_CHECKING:
 STDERR = 2
 """The file descriptor, which stays where it is while tests look at `sys.stderr`."""
 
+OneHistory = Annotated[
+    str | None,
+    typer.Option(help="Item ids, oldest first: a,b,c or a JSON list. '' for a new person."),
+]
+UserOrColumn = Annotated[
+    str | None,
+    typer.Option(
+        help="A user id; without --history, what the data knows of it. With --histories, the "
+        "column of the user ids."
+    ),
+]
+Budget = Annotated[
+    float | None, typer.Option(help="Milliseconds for the answer; no deadline without it.")
+]
+Slate = Annotated[
+    bool, typer.Option("--slate", help="Choose every item in the knowledge of those before it.")
+]
+Policy = Annotated[
+    str | None, typer.Option(help="allow or mask; the data set's own policy without it.")
+]
+Refit = Annotated[
+    bool | None,
+    typer.Option(
+        "--refit/--no-refit",
+        help="Train on all data first, or do not even use such models that are there.",
+    ),
+]
+
 app = console.program(__doc__)
 
 
 @app.command()
 def recommend(
     run: Annotated[Path, typer.Option(help="The run folder.")],
-    history: Annotated[
-        str | None,
-        typer.Option(help="Item ids, oldest first: a,b,c or a JSON list. '' for a new person."),
-    ] = None,
-    user: Annotated[
-        str | None, typer.Option(help="A user id; without --history, what the data knows of it.")
-    ] = None,
+    history: OneHistory = None,
+    user: UserOrColumn = None,
     k: Annotated[int, typer.Option("-k", help="Items to recommend.")] = 10,
-    budget_ms: Annotated[
-        float | None, typer.Option(help="Milliseconds for the answer; no deadline without it.")
-    ] = None,
+    budget_ms: Budget = None,
     method: Annotated[str, typer.Option(help=f"One of {', '.join(METHODS)}.")] = "combined",
-    slate: Annotated[
-        bool, typer.Option("--slate", help="Choose every item in the knowledge of those before it.")
-    ] = False,
-    repeats: Annotated[
-        str | None, typer.Option(help="allow or mask; the data set's own policy without it.")
-    ] = None,
-    refit: Annotated[
-        bool | None,
-        typer.Option(
-            "--refit/--no-refit",
-            help="Train on all data first, or do not even use such models that are there.",
-        ),
-    ] = None,
+    slate: Slate = False,
+    repeats: Policy = None,
+    refit: Refit = None,
     histories: Annotated[
-        Path | None,
-        typer.Option(help="A table of user_id, item_id, and position or timestamp."),
+        Path | None, typer.Option(help="A log of people and what they had, as `data import` reads.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The Parquet file to write for it.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+    item: Item = "item_id",
+    time: Time = None,
+    time_unit: Unit = TimeUnit.AUTO,
+    time_format: Format = None,
+    position: Position = None,
+    separator: Separator = None,
+    encoding: Encoding = None,
+    quote: Quote = '"',
+    header: Header = True,
+    columns: Columns = None,
+    explode: Explode = None,
+    drop: Drop = None,
+    keep: Keep = None,
 ) -> None:
-    one = history is not None or user is not None
-    if one == (histories is not None) or (histories is None) != (out is None):
-        raise InputError("give --history or --user, or else --histories together with --out")
-    if histories is not None and budget_ms is not None:
-        raise InputError("a file has no deadline; leave --budget-ms out")
+    require_one_question(history, user, histories, out, budget_ms)
     items = None if history is None else parse_history(history)
+    reading = HistoryReading(
+        mapping=ColumnMapping(
+            user=user or "user_id",
+            item=item,
+            time=time,
+            position=position,
+            time_unit=time_unit,
+            time_format=time_format,
+        ),
+        table_format=table_format_of(separator, encoding, quote, header, columns, explode, drop),
+        drop=tuple(drop or ()),
+        keep=tuple(keep or ()),
+    )
     if refit:
         train_on_everything(run)
     if histories is None:
@@ -86,14 +137,27 @@ def recommend(
         run, method=method, repeats=repeats, refit=refit, warm_up=budget_ms is not None, slate=way
     )
     if histories is not None and out is not None:
-        write_file(recommender, histories, out, k, as_json)
+        report = recommend_file(recommender, histories, out, k=k, reading=reading)
+        show_file(report, out, as_json)
         return
-    question = Question(history=items, user_id=user)
-    found = recommender.answer(question, k=k, budget_ms=budget_ms)
-    if as_json:
-        console.say(json.dumps(as_tree(recommender, found), indent=1))
-    else:
-        show(recommender, found)
+    found = recommender.answer(Question(history=items, user_id=user), k=k, budget_ms=budget_ms)
+    show(recommender, found, as_json)
+
+
+def require_one_question(
+    history: str | None,
+    user: str | None,
+    histories: Path | None,
+    out: Path | None,
+    budget_ms: float | None,
+) -> None:
+    """Raises an InputError unless one person is asked about, or a file of people."""
+    if (histories is None) != (out is None) or (history is None and user is None and not histories):
+        raise InputError("give --history or --user, or else --histories together with --out")
+    if histories is not None and history is not None:
+        raise InputError("give --history for one person or --histories for a file, not both")
+    if histories is not None and budget_ms is not None:
+        raise InputError("a file has no deadline; leave --budget-ms out")
 
 
 def slate_config() -> SlateConfig:
@@ -123,16 +187,21 @@ def train_on_everything(run: Path) -> None:
             raise GenrecError(f"`{' '.join(words)}` failed; its message stands above")
 
 
-def write_file(recommender: Recommender, histories: Path, out: Path, k: int, as_json: bool) -> None:
-    """Answers a whole file and says what was done."""
-    report = recommend_file(recommender, histories, out, k=k)
+def show_file(report: FileReport, out: Path, as_json: bool) -> None:
+    """Says what was done for a whole file."""
     if as_json:
         console.say(json.dumps({"out": str(out), **vars(report)}))
-    elif report.up_to_date:
+        return
+    if report.up_to_date:
         console.say(f"{out} is up to date: {report.num_rows:,} rows")
     else:
         resumed = f", {report.num_resumed:,} of them earlier" if report.num_resumed else ""
         console.say(f"{out}: {report.num_rows:,} rows for {report.num_users:,} people{resumed}")
+    if report.num_unknown_items:
+        console.say(
+            f"note: {report.num_unknown_items:,} id(s) of the histories are not in the catalogue; "
+            f"of {report.num_unknown_histories:,} people nothing is known"
+        )
 
 
 def as_tree(recommender: Recommender, found: RecommendedList) -> dict[str, object]:
@@ -152,8 +221,11 @@ def as_tree(recommender: Recommender, found: RecommendedList) -> dict[str, objec
     }
 
 
-def show(recommender: Recommender, found: RecommendedList) -> None:
-    """The answer for people."""
+def show(recommender: Recommender, found: RecommendedList, as_json: bool) -> None:
+    """The answer, for people or as JSON."""
+    if as_json:
+        console.say(json.dumps(as_tree(recommender, found), indent=1))
+        return
     table = Table("", "item", "title", "score")
     for item in found.items:
         table.add_row(str(item.rank), item.item_id, item.title or "", f"{item.score:.4g}")

@@ -347,3 +347,15 @@ def test_the_bar_shows_labels_and_notes_as_they_are() -> None:
         bar.add_task("[/b] encoding", total=2, note="[dvd]")
     assert "[/b] encoding" in stream.getvalue()
     assert "[dvd]" in stream.getvalue()
+
+
+@pytest.mark.parametrize("words", [["data", "import"], ["data", "validate"], ["recommend"]])
+def test_every_program_that_reads_a_log_has_the_options_of_reading(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    _, shown, _ = run(capsys, *words, "--help")
+    options = set(re.findall(r"--[a-z-]+", shown))
+    order = {"--user", "--item", "--time", "--time-unit", "--time-format", "--position"}
+    text = {"--separator", "--encoding", "--quote", "--no-header", "--columns", "--explode"}
+    assert order | text | {"--drop", "--keep"} <= options

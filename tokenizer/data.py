@@ -42,8 +42,7 @@ from genrec.interactions import (
     table_digest,
 )
 from genrec.interactions.defects import ProblemKind
-
-from .data_options import (
+from genrec.interactions.options import (
     Columns,
     Context,
     Drop,

@@ -9,21 +9,21 @@ import re
 import shutil
 import uuid
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
 
 from genrec import artifacts
 from genrec.console import progress
-from genrec.errors import DataError, InputError, Problem
-from genrec.funnel.questions import Question
+from genrec.errors import DataError, InputError
+from genrec.funnel.questions import LONGEST_HISTORY, Question
 from genrec.funnel.recommender import RecommendedItem, Recommender
 from genrec.interactions.readers import ColumnMapping
-from genrec.interactions.reading import read_table, table_digest
+from genrec.interactions.reading import TableFormat, read_table, table_digest
 from genrec.interactions.validation import check_log
 
-__all__ = ["FileReport", "recommend_file"]
+__all__ = ["FileReport", "HistoryReading", "recommend_file"]
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +39,20 @@ SCHEMA = {
 
 
 @dataclass(frozen=True, kw_only=True)
+class HistoryReading:
+    """How a table of histories is read."""
+
+    mapping: ColumnMapping = field(default_factory=ColumnMapping)
+    """What its columns mean."""
+    table_format: TableFormat = field(default_factory=TableFormat)
+    """How its text is taken apart."""
+    drop: tuple[str, ...] = ()
+    """Kinds of defects whose rows are left out."""
+    keep: tuple[str, ...] = ()
+    """Kinds whose rows are meant so and stay."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class FileReport:
     """What was done for a file."""
 
@@ -50,6 +64,10 @@ class FileReport:
     """People whose lists an earlier, interrupted run had made."""
     up_to_date: bool
     """Whether the file had been made before from just the same, and nothing was done."""
+    num_unknown_items: int = 0
+    """Ids of the histories that the catalogue does not know; they were left out."""
+    num_unknown_histories: int = 0
+    """People of whose history nothing is known; their lists are those for new people."""
 
 
 def recommend_file(
@@ -60,6 +78,7 @@ def recommend_file(
     k: int = 10,
     batch_size: int = 256,
     batches_per_part: int = 8,
+    reading: HistoryReading | None = None,
 ) -> FileReport:
     """Writes `user_id, item_id, rank, score, served_by` for everybody in a table of histories.
 
@@ -74,6 +93,7 @@ def recommend_file(
         k: items per person.
         batch_size: people answered together.
         batches_per_part: batches between two savings.
+        reading: what the columns of `histories` mean and how they are read.
 
     Raises:
         InputError: `out` is no Parquet file or one that is not ours, or the table cannot be read.
@@ -84,20 +104,25 @@ def recommend_file(
         raise InputError(f"the output is a Parquet file, {out} does not end in .parquet")
     with artifacts.claim(out):
         _refuse_what_is_not_ours(out)
-        return _answer(recommender, histories, out, k, batch_size, batches_per_part)
+        reading = reading or HistoryReading()
+        questions = read_questions(histories, reading)
+        size = batch_size * batches_per_part
+        job = _job(recommender, histories, reading, k, size)
+        report = _answer(recommender, questions, out, job, k, batch_size, size)
+    num_items, num_histories = _count_unknown(recommender, questions)
+    return replace(report, num_unknown_items=num_items, num_unknown_histories=num_histories)
 
 
 def _answer(
     recommender: Recommender,
-    histories: Path,
+    questions: Sequence[Question],
     out: Path,
+    job: str,
     k: int,
     batch_size: int,
-    batches_per_part: int,
+    size: int,
 ) -> FileReport:
-    questions = read_questions(histories)
-    size = batch_size * batches_per_part
-    job = _job(recommender, histories, k, size)
+    """Answers in parts of `size` people what no finished part answers yet, and writes `out`."""
     if _job_of(out) == job:
         shutil.rmtree(_work_of(out, job), ignore_errors=True)  # a kill came before it was removed
         num_rows = pl.scan_parquet(out).select(pl.len()).collect().item()
@@ -129,20 +154,34 @@ def _answer(
     )
 
 
-def read_questions(histories: Path) -> list[Question]:
+def _count_unknown(recommender: Recommender, questions: Sequence[Question]) -> tuple[int, int]:
+    """How many ids are unknown, and of how many people all are."""
+    known = set(recommender.dataset.catalogue.item_ids)
+    num_items = num_histories = 0
+    for question in questions:
+        history = list(question.history or ())[-LONGEST_HISTORY:]
+        unknown = sum(item_id not in known for item_id in history)
+        num_items += unknown
+        num_histories += 0 < unknown == len(history)
+    return num_items, num_histories
+
+
+def read_questions(histories: Path, reading: HistoryReading | None = None) -> list[Question]:
     """One question per person of a table, in the order of their first row; times only order.
 
     Raises:
         InputError: the table cannot be read.
         DataError: it lacks a column or has defective rows; all of them are told at once.
     """
-    try:
-        table = read_table(histories, text_columns=ColumnMapping().text_columns)
-    except DataError as error:
-        raise _without_drop(histories, error.problems) from error
-    checked = check_log(table, ColumnMapping())
+    reading = reading or HistoryReading()
+    table = read_table(
+        histories,
+        text_columns=reading.mapping.text_columns,
+        table_format=reading.table_format,
+    )
+    checked = check_log(table, reading.mapping, drop=reading.drop, keep=reading.keep)
     if checked.problems:
-        raise _without_drop(histories, checked.problems)
+        raise DataError(str(histories), checked.problems)
     people = (
         checked.events.with_row_index("row")
         .sort("position", "microseconds", "row")
@@ -156,15 +195,13 @@ def read_questions(histories: Path) -> list[Question]:
     ]
 
 
-def _without_drop(histories: Path, problems: Sequence[Problem]) -> DataError:
-    """The problems, without the offer to drop rows, which nobody takes here."""
-    return DataError(str(histories), [replace(problem, droppable=False) for problem in problems])
-
-
-def _job(recommender: Recommender, histories: Path, k: int, size: int) -> str:
+def _job(
+    recommender: Recommender, histories: Path, reading: HistoryReading, k: int, size: int
+) -> str:
     """Names everything that the answer depends on."""
     ingredients = {
         "histories": table_digest(histories),
+        "reading": asdict(reading),
         # Without a name for the models, no answer of before is known to be theirs.
         "models": dict(recommender.digests) or uuid.uuid4().hex,
         "method": recommender.method,

@@ -11,15 +11,17 @@ import polars as pl
 import pytest
 
 from genrec.errors import BusyError, DataError, InputError
-from genrec.funnel import Recommender, recommend_file
+from genrec.funnel import HistoryReading, Recommender, recommend_file
 from genrec.funnel.offline import read_questions
 from genrec.interactions import (
     Catalogue,
+    ColumnMapping,
     Histories,
     InteractionDataset,
     Recommendations,
     Repeats,
     RequestBatch,
+    TableFormat,
 )
 from tests.funnel.stubs import NUM_ITEMS, FakeClock, StubSource
 
@@ -223,7 +225,41 @@ def test_a_defective_file_is_refused_with_its_defects(
     path.write_text(text)
     with pytest.raises(DataError, match=message) as refused:
         read_questions(path)
-    assert "--drop" not in str(refused.value)
+    assert str(path) in str(refused.value)
+
+
+def test_columns_are_named_and_defects_dropped_as_at_import(
+    recommender: Recommender, tmp_path: Path
+) -> None:
+    path, out = tmp_path / "people.csv", tmp_path / "out.parquet"
+    path.write_text("customer;sku;bought\nx;1;2024-01-02\nx;0;2024-01-01\nx;;2024-01-03\n")
+    mapping = ColumnMapping(user="customer", item="sku", time="bought")
+    table_format = TableFormat(separator=";")
+    reading = HistoryReading(mapping=mapping, table_format=table_format, drop=("null-item",))
+    asked = [(each.user_id, list(each.history or [])) for each in read_questions(path, reading)]
+    assert asked == [("x", ["0", "1"])]
+    assert not recommend_file(recommender, path, out, reading=reading).up_to_date
+    assert recommend_file(recommender, path, out, reading=reading).up_to_date
+
+
+def test_equal_rows_of_a_history_stay_where_they_are_meant_so(tmp_path: Path) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text("user_id,item_id,timestamp\nx,1,2024-01-01\nx,1,2024-01-01\n")
+    with pytest.raises(DataError, match="duplicate"):
+        read_questions(path)
+    [asked] = read_questions(path, HistoryReading(keep=("duplicate",)))
+    assert list(asked.history or []) == ["1", "1"]
+
+
+def test_ids_that_are_unknown_are_counted_also_where_nothing_is_done_again(
+    recommender: Recommender, tmp_path: Path
+) -> None:
+    path, out = tmp_path / "people.csv", tmp_path / "out.parquet"
+    path.write_text("user_id,item_id,position\nx,1,0\nx,zzz,1\ny,qqq,0\n")
+    for up_to_date in (False, True):
+        report = recommend_file(recommender, path, out)
+        assert report.up_to_date is up_to_date
+        assert (report.num_unknown_items, report.num_unknown_histories) == (2, 1)
 
 
 def test_a_missing_file_and_a_wrong_ending_are_refused(

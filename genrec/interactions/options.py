@@ -1,4 +1,4 @@
-"""The options of `genrec data`: which column means what, and how a table is read."""
+"""The options by which every program reads tables: which column means what, and how it is read."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
-from genrec.interactions import ColumnMapping, TableFormat, TimeUnit
 from genrec.interactions.defects import ProblemKind
+from genrec.interactions.readers import ColumnMapping
+from genrec.interactions.reading import TableFormat
+from genrec.interactions.times import TimeUnit
 
 Out = Annotated[Path, typer.Option(help="The data folder to write, as RUN/data.")]
 Force = Annotated[bool, typer.Option(help="Make it anew even if nothing has changed.")]
