@@ -35,6 +35,8 @@ __all__ = [
 
 TWO_TOWER_KIND = "two_tower"
 ROWS_AT_ONCE = 1024
+MOST_EVENTS = 1 << 40
+"""More than any log has of one item."""
 
 
 def two_tower_config(values: Mapping[str, Any]) -> TwoTowerConfig:
@@ -103,8 +105,8 @@ class TwoTower:
         artifact = artifacts.read(path, kind=TWO_TOWER_KIND)
         config = two_tower_config(artifact.config.get("two_tower", {}))
         counts = read_array(artifact.file("counts.npy"), ("int64", (None,)))
-        if (counts < 0).any():
-            raise ArtifactError(f"{path}/counts.npy counts below 0; train again")
+        if not ((counts >= 0) & (counts <= MOST_EVENTS)).all():
+            raise ArtifactError(f"{path}/counts.npy counts what no log has; train again")
         file = artifact.file("model.safetensors")
         projection = weight_shapes(file).get("content_projection.weight", ())
         num_items, width = len(counts), projection[-1] if projection else 0

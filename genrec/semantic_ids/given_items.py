@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genrec.errors import InputError
+from genrec.interactions import as_id
 
 __all__ = ["is_item_id", "is_text", "require_content", "require_item_ids", "require_titles"]
 
@@ -46,16 +47,16 @@ def require_item_ids(item_ids: Sequence[Any]) -> list[str]:
     """
     if isinstance(item_ids, str):
         raise InputError(f"item ids are a list, not one text; write [{item_ids!r}]")
-    given = list(item_ids)
+    given = [_as_text(item_id) for item_id in item_ids]
     broken = [row for row, item_id in enumerate(given) if not is_item_id(item_id)]
     if broken:
-        empty = [row for row in broken if isinstance(given[row], str) and not given[row].strip()]
+        empty = [row for row in broken if not str(given[row]).strip()]
         if empty:
             raise InputError(f"the item ids of rows {empty[:5]} are empty; name each item")
         named = [given[row] for row in broken[:5]]
         raise InputError(
             f"{len(broken)} item id(s) are no ids, as {named!r} in rows {broken[:5]}; an id is a "
-            "text without control characters or lone surrogates: give str(number) for a number"
+            "number, or a text without control characters or lone surrogates"
         )
     twice = [item_id for item_id, count in Counter(given).items() if count > 1]
     if twice:
@@ -64,6 +65,14 @@ def require_item_ids(item_ids: Sequence[Any]) -> list[str]:
             "item once"
         )
     return [str(item_id) for item_id in given]
+
+
+def _as_text(item_id: object) -> object:
+    """The id by the one rule for ids; what is none stays what it is, and is named."""
+    try:
+        return as_id(item_id)
+    except InputError:
+        return item_id
 
 
 def require_titles(titles: Sequence[Any] | None, num_items: int) -> list[str | None]:

@@ -18,8 +18,10 @@ import torch
 import genrec.generator
 import genrec.ranking
 import genrec.retrieval  # noqa: F401
+from genrec.embeddings import ItemEmbeddings
 from genrec.errors import GenrecError
 from genrec.funnel import METHODS, Recommender
+from genrec.semantic_ids import SemanticIdStore
 
 HISTORY = ["i10", "i11", "i12"]
 SECONDS = 60
@@ -28,9 +30,11 @@ OUTCOMES = ("answered", "refused", "untyped")
 
 
 def answers(run: Path) -> list[list[object]]:
-    """What the run answers by every method, scores rounded."""
+    """Its codes, the shape of its embeddings, and what every method answers, scores rounded."""
+    ids = SemanticIdStore.open(run / "semantic_ids")
+    others = [ids.codes.tolist(), list(ItemEmbeddings.load(run / "embeddings").vectors.shape)]
     recommender = Recommender.load(run, warm_up=False)
-    return [
+    return others + [
         [method, item.item_id, item.title, round(item.score, 3)]
         for method in METHODS
         for item in recommender.using(method=method).recommend(HISTORY, k=5)

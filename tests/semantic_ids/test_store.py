@@ -198,7 +198,7 @@ def test_when_ids_run_out_none_of_the_batch_is_added(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [7, ("a", "b"), None, 1.0, "\ud800", "a\x00b", "a\nb", "  ", b"a", ["a"]]
+    "name", [("a", "b"), None, True, float("nan"), "\ud800", "a\x00b", "a\nb", "  ", b"a", ["a"]]
 )
 def test_an_id_that_could_not_be_read_again_is_refused_and_nothing_is_written(
     path: Path, name: object
@@ -207,6 +207,15 @@ def test_an_id_that_could_not_be_read_again_is_refused_and_nothing_is_written(
     with pytest.raises(InputError, match=r"rows \[1\]"):
         store.add(["a", name], CONTENT[:2])  # type: ignore[list-item]
     assert not journal_of(path).exists()
+
+
+def test_ids_follow_the_one_rule(path: Path) -> None:
+    store = SemanticIdStore.open(path)
+    store.add([7, 8.0, np.int64(9)], CONTENT[:3])  # type: ignore[list-item]
+    assert SemanticIdStore.open(path).item_ids == ["7", "8", "9"]
+    assert not store.add(["7"], CONTENT[:1]).is_new.any()
+    with pytest.raises(InputError, match=r"more than once, as \['1'\]"):
+        store.add([1, "1"], CONTENT[:2])  # type: ignore[list-item]
 
 
 def test_a_title_that_cannot_be_written_is_refused(path: Path) -> None:
