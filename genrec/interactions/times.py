@@ -270,7 +270,7 @@ def _parse_text(column: pl.Series, unit: TimeUnit) -> ParsedTimes:
         microseconds=microseconds,
         implausible=numbers.implausible,
         unparsable=text.is_not_null() & microseconds.is_null(),
-        reading=" and ".join(name for name, rows in readings.items() if rows.any()) or "nothing",
+        reading=" and ".join(name for name, rows in readings.items() if rows.any()) or "ISO 8601 text",
     )
 
 
