@@ -265,12 +265,13 @@ def _parse_text(column: pl.Series, unit: TimeUnit) -> ParsedTimes:
     numbers = _parse_numbers(whole if all_whole else broken, unit)
     dates = _parse_date_text(text.set(is_number, None))
     microseconds = numbers.microseconds.fill_null(dates)
-    readings = {numbers.reading: is_number, "text": dates.is_not_null()}
+    found = {numbers.reading: is_number, "text": dates.is_not_null()}
+    readings = [name for name, rows in found.items() if rows.any()]
     return ParsedTimes(
         microseconds=microseconds,
         implausible=numbers.implausible,
         unparsable=text.is_not_null() & microseconds.is_null(),
-        reading=" and ".join(name for name, rows in readings.items() if rows.any()) or "ISO 8601 text",
+        reading=" and ".join(readings) or "ISO 8601 text",
     )
 
 
