@@ -73,6 +73,7 @@ class ItemEmbeddings:
         artifact = artifacts.read(path, kind=EMBEDDINGS_KIND)
         any_size = ("float32", (None, None))
         vectors = read_array(artifact.file(VECTORS_FILE), any_size, mapped=True)
+        vectors.flags.writeable = False  # what was verified is shared by whoever loads it
         confidence = None
         if (artifact.path / CONFIDENCE_FILE).is_file():
             spec = ("float32", (len(vectors),))
