@@ -10,6 +10,7 @@ import json
 import logging
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,45 @@ def test_an_interruption_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -
 def test_a_defect_keeps_its_trace() -> None:
     with pytest.raises(ZeroDivisionError):
         console.run(app_that_raises(ZeroDivisionError()), [])
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (PermissionError(13, "Permission denied", "a.csv"), "error: a.csv: Permission denied"),
+        (MemoryError(), "error: there is not enough memory"),
+    ],
+)
+def test_what_the_system_refuses_is_one_message_and_exit_code_1(
+    error: BaseException, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        console.run(app_that_raises(error), [])
+    assert left.value.code == 1
+    assert capsys.readouterr().err.startswith(message)
+
+
+def test_what_a_program_holds_is_left_when_it_ends(tmp_path: Path) -> None:
+    left = []
+
+    @contextlib.contextmanager
+    def resource() -> Iterator[None]:
+        try:
+            yield
+        finally:  # a program ends with SystemExit
+            left.append(True)
+
+    app = console.program("Holds.")
+
+    @app.command()
+    def hold() -> None:
+        console.hold(resource())
+        assert not left
+
+    console.run(app, [])
+    assert left == [True]
+    with pytest.raises(RuntimeError, match="no program runs"):
+        console.hold(resource())
 
 
 def test_an_unknown_option_is_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from genrec import artifacts
 from genrec.__main__ import main
 from genrec.interactions import InteractionDataset, Repeats
 
@@ -75,6 +76,23 @@ def test_a_second_import_does_nothing_until_something_changes(
     assert InteractionDataset.load(tmp_path / "data").repeats is Repeats.MASK
     log.write_text(CSV + "008;z;2024-02-01;view;3\n")
     assert "3 items, 5 events" in run(capsys, *words, "--repeats", "mask")[1]
+
+
+def test_data_that_models_were_made_from_is_not_replaced_unless_forced(
+    files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("import", files[0], "--out", tmp_path / "run" / "data", *OPTIONS[:6])
+    assert run(capsys, *words)[0] == 0
+    with artifacts.writing(tmp_path / "run" / "generator", kind="generator", config={}):
+        pass
+    assert run(capsys, *words)[0] == 0  # just the same: up to date
+    before = artifacts.read(tmp_path / "run" / "data", kind="data").digest
+    code, _, message = run(capsys, *words, "--name", "other")
+    assert code == 2
+    assert "generator of" in message
+    assert "--force" in message
+    assert artifacts.read(tmp_path / "run" / "data", kind="data").digest == before
+    assert run(capsys, *words, "--name", "other", "--force")[0] == 0
 
 
 def test_problems_fail_with_2_and_write_nothing_until_they_are_dropped(
