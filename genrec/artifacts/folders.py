@@ -2,7 +2,8 @@
 
 An artefact is a folder with a `manifest.json` that names every file with its SHA-256, the
 configuration, the seed, the versions and the parents it was made from. It is written under a
-temporary name, the manifest last, and then renamed: a folder with a manifest is complete.
+temporary name, the manifest last, and then takes its place at once: a folder with a manifest is
+complete.
 """
 
 from __future__ import annotations
