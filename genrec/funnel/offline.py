@@ -19,7 +19,7 @@ from genrec.console import progress
 from genrec.errors import DataError, InputError
 from genrec.funnel.questions import LONGEST_HISTORY, Question
 from genrec.funnel.recommender import RecommendedItem, Recommender
-from genrec.interactions.readers import ColumnMapping
+from genrec.interactions.mapping import ColumnMapping
 from genrec.interactions.reading import TableFormat, read_table, table_digest
 from genrec.interactions.validation import check_log
 

@@ -6,6 +6,7 @@ from genrec.interactions.describe import describe, describe_log, description_tab
 from genrec.interactions.histories import UNKNOWN_TIME, Histories
 from genrec.interactions.ids import as_id, read_ids
 from genrec.interactions.importing import ImportSummary, import_interactions
+from genrec.interactions.mapping import CatalogueMapping, ColumnMapping
 from genrec.interactions.movielens import (
     MOVIELENS_NAME,
     MOVIELENS_TERMS,
@@ -13,7 +14,6 @@ from genrec.interactions.movielens import (
     movielens_fingerprint,
 )
 from genrec.interactions.picture import picture_html
-from genrec.interactions.readers import CatalogueMapping, ColumnMapping
 from genrec.interactions.reading import (
     TableFormat,
     TableReading,

@@ -6,7 +6,7 @@ import polars as pl
 
 from genrec.interactions.defects import Defect, ProblemKind
 from genrec.interactions.ids import find_odd_ids, read_ids, shown
-from genrec.interactions.readers import ColumnMapping
+from genrec.interactions.mapping import ColumnMapping
 from genrec.interactions.times import parse_times
 
 __all__ = ["nulls", "read_columns"]

@@ -12,7 +12,7 @@ from genrec.errors import DataError
 from genrec.interactions.catalogue import Catalogue
 from genrec.interactions.dataset import InteractionDataset, Repeats
 from genrec.interactions.histories import UNKNOWN_TIME, Histories
-from genrec.interactions.readers import CatalogueMapping, ColumnMapping
+from genrec.interactions.mapping import CatalogueMapping, ColumnMapping
 from genrec.interactions.times import MICROSECONDS_PER_SECOND
 from genrec.interactions.validation import CheckedLog, check_log
 

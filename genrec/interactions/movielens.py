@@ -18,7 +18,7 @@ from genrec import artifacts
 from genrec.errors import ArtifactError, InputError
 from genrec.interactions.dataset import InteractionDataset
 from genrec.interactions.importing import ImportSummary, import_interactions
-from genrec.interactions.readers import ColumnMapping
+from genrec.interactions.mapping import ColumnMapping
 
 __all__ = [
     "MOVIELENS_NAME",

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from genrec.interactions.defects import ProblemKind
-from genrec.interactions.readers import ColumnMapping
+from genrec.interactions.mapping import ColumnMapping
 from genrec.interactions.reading import TableFormat
 from genrec.interactions.times import TimeUnit
 

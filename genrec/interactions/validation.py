@@ -18,7 +18,7 @@ from genrec.interactions.defects import (
     parse_kinds,
 )
 from genrec.interactions.ids import read_ids
-from genrec.interactions.readers import CatalogueMapping, ColumnMapping
+from genrec.interactions.mapping import CatalogueMapping, ColumnMapping
 from genrec.interactions.reading import list_paths, select_paths
 
 __all__ = ["CheckedLog", "check_log"]
