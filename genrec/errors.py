@@ -75,6 +75,15 @@ class Problem:
     """What is wrong and what to do about it, in a sentence."""
     droppable: bool = True
     """Whether `--drop` can remove these rows; a missing column cannot be dropped."""
+    keepable: bool = False
+    """Whether `--keep` lets these rows stay as they are, for they may be meant so."""
+    values: tuple[tuple[int, str], ...] = ()
+    """Up to three different values that have it, each with its row."""
+
+    @property
+    def examples(self) -> str:
+        """The values with their rows, as a person reads them; empty where there are none."""
+        return ", ".join(f"{value} (row {row})" for row, value in self.values)
 
 
 class DataError(GenrecError, ValueError):
@@ -87,11 +96,17 @@ class DataError(GenrecError, ValueError):
         for problem in self.problems:
             rows = ", ".join(str(row) for row in problem.rows)
             where = f" (rows {rows}{', …' if problem.count > len(problem.rows) else ''})"
+            shown = f": {problem.examples}" if problem.values else ""
             lines.append(
-                f"  {problem.kind}: {problem.count} row(s){where if rows else ''}: {problem.detail}"
+                f"  {problem.kind}: {problem.count} row(s){where if rows else ''}: "
+                f"{problem.detail}{shown}"
             )
-        droppable = [problem.kind for problem in self.problems if problem.droppable]
+        droppable = dict.fromkeys(p.kind for p in self.problems if p.droppable)
+        keepable = dict.fromkeys(p.kind for p in self.problems if p.keepable)
         if droppable:
             flags = " ".join(f"--drop {kind}" for kind in droppable)
             lines.append(f"  to go on without these rows: {flags}")
+        if keepable:
+            flags = " ".join(f"--keep {kind}" for kind in keepable)
+            lines.append(f"  if these rows are meant as they are: {flags}")
         super().__init__("\n".join(lines))

@@ -5,7 +5,7 @@ from genrec.interactions.dataset import DATA_KIND, InteractionDataset, Repeats
 from genrec.interactions.describe import describe, describe_log, description_table
 from genrec.interactions.histories import UNKNOWN_TIME, Histories
 from genrec.interactions.ids import as_id, read_ids
-from genrec.interactions.importing import ImportSummary, import_interactions
+from genrec.interactions.importing import import_interactions
 from genrec.interactions.mapping import CatalogueMapping, ColumnMapping
 from genrec.interactions.movielens import (
     MOVIELENS_NAME,
@@ -34,7 +34,14 @@ from genrec.interactions.requests import (
     select_top_k,
 )
 from genrec.interactions.shards import EventLog, HistoryShards
-from genrec.interactions.splits import EvaluationSet, Protocol, Split, split_histories
+from genrec.interactions.splits import (
+    EvaluationSet,
+    Protocol,
+    Split,
+    find_shortfalls,
+    split_histories,
+)
+from genrec.interactions.summary import ImportSummary, tell_import
 from genrec.interactions.times import TimeUnit
 from genrec.interactions.transitions import divided_by_counts, transitions
 from genrec.interactions.validation import CheckedLog, check_log
@@ -71,6 +78,7 @@ __all__ = [
     "describe_log",
     "description_table",
     "divided_by_counts",
+    "find_shortfalls",
     "import_interactions",
     "import_movielens",
     "is_among",
@@ -85,5 +93,6 @@ __all__ = [
     "select_top_k",
     "split_histories",
     "table_digest",
+    "tell_import",
     "transitions",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 
@@ -34,6 +35,17 @@ class Catalogue:
         self.table = table.with_columns(ids)
         self._ids: list[str] = ids.to_list()
         self._index_of = {item_id: index for index, item_id in enumerate(self._ids)}
+
+    @classmethod
+    def number(cls, table: pl.DataFrame) -> Catalogue:
+        """The items of a table, numbered by a hash of their ids.
+
+        Whatever order the table has, first appearance or the alphabet, a model that sees numbers
+        could learn from it. The numbers of equal sets of ids are equal.
+        """
+        ids = table["item_id"].cast(pl.String).to_list()
+        digests = [hashlib.blake2b(str(item_id).encode()).digest() for item_id in ids]
+        return cls(table[sorted(range(len(ids)), key=digests.__getitem__)])
 
     def __len__(self) -> int:
         return self.table.height

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from genrec.interactions.defects import Defect, ProblemKind
-from genrec.interactions.ids import find_odd_ids, read_ids, shown
+from genrec.interactions.ids import find_odd_ids, read_ids
 from genrec.interactions.mapping import ColumnMapping
 from genrec.interactions.times import parse_times
 
@@ -40,31 +40,33 @@ def _read_times(frame: pl.DataFrame, mapping: ColumnMapping) -> tuple[pl.Series,
         return nulls(frame, pl.Int64()), [], ""
     column = frame[mapping.time]
     times = parse_times(column, mapping.time_unit, mapping.time_format)
+    other = ""
+    if mapping.position is None and "position" in frame.columns:
+        other = "; --position position takes the order from that column instead"
     null = Defect(
         kind=ProblemKind.NULL_TIME,
         rows=times.microseconds.is_null() & ~times.unparsable,
-        detail="there is no time, and no position that would give the order",
+        detail=f"there is no time, and no position that would give the order{other}",
         is_problem=mapping.position is None,
     )
     unparsable = Defect(
         kind=ProblemKind.UNPARSABLE_TIME,
         rows=times.unparsable,
-        detail=f"column {mapping.time!r} was read as {times.reading}, and "
-        f"{shown(column, times.unparsable)} are none; write ISO 8601 (2014-05-13T10:00:00Z) or "
-        "numbers of one unit, or say which with --time-unit, or how they are written with "
-        "--time-format (%d/%m/%Y)",
+        detail=f"column {mapping.time!r} was read as {times.reading}, and these are none; write "
+        "ISO 8601 (2014-05-13T10:00:00Z) or numbers of one unit, or say which with --time-unit, or "
+        "how they are written with --time-format, such as '%d/%m/%Y %H:%M'",
+        values=column,
     )
     found = [null, unparsable]
     if times.implausible is not None:
-        odd = column.filter(times.implausible.fill_null(False))
         implausible = Defect(
             kind=ProblemKind.IMPLAUSIBLE_TIME,
-            rows=times.implausible,
-            detail=f"column {mapping.time!r} was read as {times.reading}, which makes "
-            f"{shown(column, times.implausible)} times before 1990 or after today; say what they "
-            "are with --time-unit or --time-format",
+            rows=times.implausible.fill_null(False),
+            detail=f"column {mapping.time!r} was read as {times.reading}, which makes times before "
+            "1990 or after today; say what they are with --time-unit or --time-format",
+            values=column,
         )
-        found += [implausible] if len(odd) else []
+        found += [implausible] if implausible.count else []
     return times.microseconds, found, times.reading
 
 
@@ -93,6 +95,7 @@ def _read_positions(frame: pl.DataFrame, mapping: ColumnMapping) -> tuple[pl.Ser
         kind=ProblemKind.UNPARSABLE_POSITION,
         rows=given & positions.is_null(),
         detail=f"column {mapping.position!r} must hold whole numbers",
+        values=frame[mapping.position],
     )
     return positions, [null, unparsable]
 

@@ -10,9 +10,18 @@ import polars as pl
 
 from genrec.errors import InputError, Problem
 
-__all__ = ["Defect", "ProblemKind", "missing_column", "no_rows", "parse_kept", "parse_kinds"]
+__all__ = [
+    "Defect",
+    "ProblemKind",
+    "missing_column",
+    "no_rows",
+    "parse_policies",
+]
 
 ROWS_SHOWN = 5
+VALUES_SHOWN = 3
+LONGEST_VALUE = 60
+"""Characters of a value that a message shows."""
 
 
 class ProblemKind(StrEnum):
@@ -27,12 +36,14 @@ class ProblemKind(StrEnum):
     NULL_LIKE_ID = "null-like-id"
     BLANK_AROUND_ID = "blank-around-id"
     INEXACT_ID = "inexact-id"
+    CONTROL_CHARACTER_ID = "control-character-id"
     NULL_TIME = "null-time"
     UNPARSABLE_TIME = "unparsable-time"
     IMPLAUSIBLE_TIME = "implausible-time"
     NULL_POSITION = "null-position"
     UNPARSABLE_POSITION = "unparsable-position"
     UNKNOWN_ITEM = "unknown-item"
+    UNPARSABLE_VALUE = "unparsable-value"
     DUPLICATE = "duplicate"
     CONFLICTING_POSITION = "conflicting-position"
     NULL_CATALOGUE = "null-catalogue"
@@ -44,7 +55,10 @@ class ProblemKind(StrEnum):
         return self not in (ProblemKind.EMPTY, ProblemKind.MISSING_COLUMN)
 
 
-KEEPABLE = ("duplicate", "implausible-time", "null-like-id", "blank-around-id")
+KEEPABLE = (
+    *(ProblemKind.DUPLICATE, ProblemKind.IMPLAUSIBLE_TIME),
+    *(ProblemKind.NULL_LIKE_ID, ProblemKind.BLANK_AROUND_ID),
+)
 """Kinds whose rows may be meant as they are: two equal purchases, a log of the eighties."""
 
 
@@ -58,40 +72,69 @@ class Defect:
     detail: str
     is_problem: bool = True
     """False where the rows may stay, but `--drop` can still remove them."""
+    values: pl.Series | None = None
+    """The column whose values are shown, as it stands in the file; None shows the whole row."""
 
     @property
     def count(self) -> int:
         """Rows that have it."""
         return int(self.rows.sum())
 
-    def problem(self) -> Problem:
-        """As a person is told of it: the count and the first rows."""
-        rows = self.rows.arg_true().head(ROWS_SHOWN).to_list()
-        return Problem(kind=self.kind, count=self.count, rows=tuple(rows), detail=self.detail)
+    def problem(self, frame: pl.DataFrame, numbers: pl.Series | None = None) -> Problem:
+        """As a person is told of it: the count, the first rows and the first different values.
+
+        Args:
+            frame: the table, or those of its columns that tell what a row is.
+            numbers: the number of each row in the file; None where they count from 0.
+        """
+        rows = self.rows.arg_true()
+        known = self.values if self.values is not None else frame.to_struct("row")
+        first = rows.filter(known.gather(rows).is_first_distinct()).head(VALUES_SHOWN)
+        shown = [show_value(value) for value in known.gather(first).to_list()]
+        told = rows.head(ROWS_SHOWN)
+        if numbers is not None:
+            first, told = numbers.gather(first), numbers.gather(told)
+        return Problem(
+            kind=self.kind,
+            count=self.count,
+            rows=tuple(told.to_list()),
+            detail=self.detail,
+            keepable=self.kind in KEEPABLE,
+            values=tuple(zip(first.to_list(), shown, strict=True)),
+        )
 
 
-def parse_kinds(names: Collection[str]) -> tuple[ProblemKind, ...]:
-    """The kinds of these names, each once.
+def show_value(value: object) -> str:
+    """A value, or a row as `name=value, …`, cut where it is long."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={show_value(part)}" for name, part in value.items())
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
+
+
+def parse_policies(
+    drop: Collection[str], keep: Collection[str]
+) -> tuple[tuple[ProblemKind, ...], tuple[ProblemKind, ...]]:
+    """The kinds whose rows are left out, and those whose rows stay; each once.
 
     Raises:
-        InputError: a name is not a kind, or is one that cannot be dropped.
+        InputError: a name is not a kind, or not one for this, or stands in both.
     """
     droppable = [str(kind) for kind in ProblemKind if kind.droppable]
-    unknown = [name for name in names if name not in droppable]
+    kinds = _parse(drop, droppable, "drop", "dropped")
+    kept = _parse(keep, [str(kind) for kind in KEEPABLE], "keep", "kept")
+    both = [str(kind) for kind in kinds if kind in kept]
+    if both:
+        raise InputError(f"rows with {', '.join(both)} cannot be both dropped and kept; choose one")
+    return kinds, kept
+
+
+def _parse(
+    names: Collection[str], possible: Collection[str], verb: str, done: str
+) -> tuple[ProblemKind, ...]:
+    unknown = [name for name in names if name not in possible]
     if unknown:
-        raise InputError(f"cannot drop {unknown}; what can be dropped: {', '.join(droppable)}")
-    return tuple(dict.fromkeys(ProblemKind(name) for name in names))
-
-
-def parse_kept(names: Collection[str]) -> tuple[ProblemKind, ...]:
-    """The kinds of these names, whose rows stay although they look like a defect.
-
-    Raises:
-        InputError: a name is not a kind, or its rows cannot stay.
-    """
-    unknown = [name for name in names if name not in KEEPABLE]
-    if unknown:
-        raise InputError(f"cannot keep {unknown}; what can be kept: {', '.join(KEEPABLE)}")
+        raise InputError(f"cannot {verb} {unknown}; what can be {done}: {', '.join(possible)}")
     return tuple(dict.fromkeys(ProblemKind(name) for name in names))
 
 

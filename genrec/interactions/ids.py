@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from decimal import Decimal
 from numbers import Integral, Real
-from typing import Any
 
+import numpy as np
 import polars as pl
 
 from genrec.errors import InputError
 from genrec.interactions.defects import Defect, ProblemKind
 
-__all__ = ["as_id", "find_odd_ids", "read_ids"]
+__all__ = ["as_id", "find_odd_ids", "read_ids", "strip_ids", "tell_fractions"]
 
 NULL_LIKE = ("nan", "none", "null", "n/a", "<na>", "nat", "undefined")
 """What other programs write where there is no id; compared in lower case."""
@@ -20,6 +21,7 @@ LARGEST_EXACT = 2**53
 """Beyond it a float no longer tells neighbouring whole numbers apart."""
 WHOLE = r"^-?\d+(\.0*)?$"
 WITH_FRACTION = r"^-?\d+\.0*$"
+FRACTION = r"\.0*$"
 
 
 def as_id(value: object) -> str:
@@ -27,33 +29,51 @@ def as_id(value: object) -> str:
 
     Raises:
         InputError: it is no text and no number, or a number that is no id (NaN, infinite, or too
-            large for a float to be exact).
+            large for a float to be exact), or text that cannot be written (a lone surrogate).
     """
     if isinstance(value, str):
-        return value
+        return _require_writable(str(value))
     plain = value.item() if hasattr(value, "item") and not isinstance(value, Real) else value
     if isinstance(plain, str):
-        return plain
+        return _require_writable(plain)
     if isinstance(plain, bool) or not isinstance(plain, Real | Decimal):
         raise InputError(f"an id is text or a number, got {value!r}")
     if isinstance(plain, Integral):
         return str(int(plain))
-    number = float(plain)
+    number = plain if isinstance(plain, Decimal) else float(plain)
     if not math.isfinite(number):
         raise InputError(f"{value!r} is no id; leave it out, or write the id as text")
-    if not isinstance(plain, Decimal) and abs(number) >= LARGEST_EXACT:
+    if isinstance(number, float) and abs(number) >= _largest_exact(value):
         raise InputError(
             f"{value!r} is too large for a float to be exact; write the id as text or an integer"
         )
-    return str(int(number)) if number.is_integer() else str(plain)
+    return str(int(number)) if number == int(number) else str(plain)
+
+
+def _require_writable(text: str) -> str:
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"the id {text!r} has half a character (a lone surrogate); write it as UTF-8"
+            ) from error
+    return text
+
+
+def _largest_exact(value: object) -> int:
+    """From here on neighbouring whole numbers are one number of this type."""
+    if isinstance(value, np.floating | np.ndarray) and np.issubdtype(value.dtype, np.floating):
+        return int(2 ** (np.finfo(value.dtype).nmant + 1))
+    return LARGEST_EXACT
 
 
 def read_ids(frame: pl.DataFrame, name: str) -> pl.Series:
     """Ids as text, null where empty or blank.
 
     Whole numbers are written without a fraction, whatever their type. So are those of a text
-    column that holds nothing but whole numbers, some of them as `3.0`: that is how other programs
-    write whole numbers beside missing ones.
+    column that holds nothing but whole numbers, some of them as `3.0` (that is how other programs
+    write whole numbers beside missing ones), or one number both ways, as `3` and as `3.0`.
 
     Raises:
         InputError: the column holds what are no ids.
@@ -71,12 +91,40 @@ def read_ids(frame: pl.DataFrame, name: str) -> pl.Series:
         return whole.cast(pl.String).zip_with(is_whole, column.cast(pl.String))
     ids = column.cast(pl.String)
     ids = ids.set((ids.str.strip_chars() == "").fill_null(False), None)
-    known = ids.drop_nulls()
-    is_decimal = column.dtype.is_decimal()
-    if is_decimal or (known.str.contains(WHOLE).all() and known.str.contains(WITH_FRACTION).any()):
-        whole_numbers = ids.str.contains(WITH_FRACTION).fill_null(False)
-        ids = ids.str.replace(r"\.0*$", "").zip_with(whole_numbers, ids)
+    has_fraction = ids.str.contains(WITH_FRACTION).fill_null(False)
+    if has_fraction.any():
+        without = ids.str.replace(FRACTION, "")
+        written_so = has_fraction & without.is_in(ids.filter(~has_fraction).implode())
+        all_whole = bool(ids.str.contains(WHOLE).fill_null(True).all())
+        if column.dtype.is_decimal() or all_whole or written_so.any():
+            return without.zip_with(has_fraction, ids)
     return ids
+
+
+def tell_fractions(frame: pl.DataFrame, name: str, ids: pl.Series) -> list[str]:
+    """Says where whole numbers of a text column lost their `.0`; no sentence where none did."""
+    if name not in frame.columns or frame[name].dtype != pl.String:
+        return []
+    changed = (frame[name] != ids).fill_null(False)
+    if not changed.any():
+        return []
+    written, read = (column.filter(changed)[0] for column in (frame[name], ids))
+    return [
+        f"column {name!r} holds {int(changed.sum()):,} whole numbers with a fraction of zeros, as "
+        f"other programs write them beside missing values: {written!r} was read as {read!r}"
+    ]
+
+
+def strip_ids(frame: pl.DataFrame, names: Sequence[str]) -> tuple[pl.DataFrame, int]:
+    """The frame without blanks around the text of these columns, and how many ids had some."""
+    num = 0
+    for name in names:
+        if name in frame.columns and frame[name].dtype in (pl.String, pl.Categorical, pl.Enum):
+            column = frame[name].cast(pl.String)
+            stripped = column.str.strip_chars()
+            num += int(((stripped != column) & (stripped != "")).sum())
+            frame = frame.with_columns(stripped)
+    return frame, num
 
 
 def find_odd_ids(frame: pl.DataFrame, name: str, ids: pl.Series, what: str) -> list[Defect]:
@@ -101,20 +149,20 @@ def find_odd_ids(frame: pl.DataFrame, name: str, ids: pl.Series, what: str) -> l
         (
             ProblemKind.BLANK_AROUND_ID,
             stripped != ids,
-            "has blanks around it, and would be another id than the one without them",
+            "has blanks around it, and is another id than the one without them; --strip takes "
+            "them off",
+        ),
+        (
+            ProblemKind.CONTROL_CHARACTER_ID,
+            stripped.str.contains(r"\p{Cc}"),
+            "holds a control character (NUL, tab, line break), which no id has on purpose",
         ),
     ]
     if column.dtype.is_float():
-        inexact = column.abs() >= LARGEST_EXACT
+        limit = 2**24 if column.dtype == pl.Float32 else LARGEST_EXACT
         why = "is a float too large to be exact: several ids have become one; write them as text"
-        odd.append((ProblemKind.INEXACT_ID, inexact, why))
+        odd.append((ProblemKind.INEXACT_ID, column.abs() >= limit, why))
     return [
-        Defect(kind=kind, rows=rows.fill_null(False), detail=f"{what} {shown(ids, rows)} {why}")
+        Defect(kind=kind, rows=rows.fill_null(False), detail=f"the {what} id {why}", values=ids)
         for kind, rows, why in odd
     ]
-
-
-def shown(values: pl.Series, rows: pl.Series) -> str:
-    """The first three different values of these rows, as a person reads them."""
-    found: list[Any] = values.filter(rows.fill_null(False)).unique(maintain_order=True).to_list()
-    return ", ".join(repr(value) for value in found[:3]) + (", …" if len(found) > 3 else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -21,14 +22,18 @@ class ColumnMapping:
     user: str = "user_id"
     item: str = "item_id"
     time: str | None = None
-    """When it happened; with `position` None as well, columns `timestamp` and `position` are
-    taken where there are any."""
+    """When it happened; None takes a column `timestamp` where there is one."""
     position: str | None = None
-    """Place within the user's history; the order where both are given."""
+    """Place within the user's history; the order where it is given. None takes a column `position`
+    only where nothing else orders: it may be a place on a page."""
     event: str | None = None
     """What was done (view, buy, …)."""
+    event_in: tuple[str, ...] = ()
+    """Keep only events of these kinds; empty keeps all."""
     value: str | None = None
     """A rating or an amount."""
+    min_value: float | None = None
+    """Keep only rows whose value is at least this; None keeps all."""
     context: tuple[str, ...] = ()
     """Further columns to keep, under their own names."""
     time_unit: TimeUnit = TimeUnit.AUTO
@@ -42,6 +47,20 @@ class ColumnMapping:
         columns += [name for name in (self.time, self.position) if name is not None]
         if not all(columns):
             raise InputError(f"a column name is empty in {self}")
+        if self.event_in and self.event is None:
+            raise InputError(
+                f"events are to be among {', '.join(self.event_in)}, but no column says what was "
+                "done; name it with --event"
+            )
+        if not all(self.event_in):
+            raise InputError(f"a kind of event is empty in {list(self.event_in)}")
+        if self.min_value is not None and self.value is None:
+            raise InputError(
+                f"values are to be at least {self.min_value:g}, but no column holds them; name it "
+                "with --value"
+            )
+        if self.min_value is not None and not math.isfinite(self.min_value):
+            raise InputError(f"the least value must be a number, got {self.min_value}")
         reserved = [name for name in self.context if name in RESERVED]
         if reserved:
             raise InputError(
@@ -61,20 +80,18 @@ class ColumnMapping:
     @property
     def text_columns(self) -> tuple[str, ...]:
         """Columns that a reader must not guess the type of: ids, times and positions."""
-        order = (self.time, self.position)
-        if order == (None, None):
-            order = ("timestamp", "position")
-        return (self.user, self.item, *(name for name in order if name is not None))
+        order = (self.time or "timestamp", self.position or "position")
+        kept = self.kept.values()
+        return (self.user, self.item, *(name for name in order if name not in kept))
 
     def completed(self, columns: Sequence[str]) -> ColumnMapping:
-        """The same mapping; without an order, the columns `timestamp` and `position` give it."""
-        if self.time is not None or self.position is not None:
-            return self
-        return replace(
-            self,
-            time="timestamp" if "timestamp" in columns else None,
-            position="position" if "position" in columns else None,
-        )
+        """The same mapping with what is taken unasked: `timestamp`, or else `position`."""
+        time, position = self.time, self.position
+        if time is None and "timestamp" in columns:
+            time = "timestamp"
+        if time is None and position is None and "position" in columns:
+            position = "position"
+        return replace(self, time=time, position=position)
 
 
 @dataclass(frozen=True, kw_only=True)

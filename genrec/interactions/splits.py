@@ -11,13 +11,16 @@ import numpy.typing as npt
 from genrec.errors import InputError
 from genrec.interactions.histories import UNKNOWN_TIME, Histories
 
-__all__ = ["EvaluationSet", "Protocol", "Split", "split_histories"]
+__all__ = ["EvaluationSet", "Protocol", "Split", "find_shortfalls", "split_histories"]
 
 IntArray = npt.NDArray[np.int64]
 TRAIN_AND_VALIDATION_END = (0.8, 0.9)
 """Quantiles of all event times at which a global-temporal split cuts."""
 MIN_EVENTS_TO_EVALUATE = 3
 """Leave-last-out needs an input, a validation target and a test target."""
+MIN_EVENTS_TO_LEARN = 2
+"""One to learn from, and the one that followed."""
+MIN_ITEMS = 2
 
 
 class Protocol(StrEnum):
@@ -94,6 +97,34 @@ def split_histories(histories: Histories, protocol: Protocol) -> Split:
     if protocol is Protocol.LEAVE_LAST_OUT:
         return _leave_last_out(histories)
     return _global_temporal(histories)
+
+
+def find_shortfalls(histories: Histories) -> list[str]:
+    """What cannot be trained or judged on this data, in sentences; none where everything can be."""
+    shortfalls = []
+    longest = int(histories.lengths.max(initial=0))
+    num_items = np.unique(histories.item_index).size
+    if num_items < MIN_ITEMS:
+        shortfalls.append(
+            f"nothing can be recommended: the events are of {num_items} item(s), and a choice "
+            f"needs {MIN_ITEMS}"
+        )
+    if longest < MIN_EVENTS_TO_EVALUATE:
+        shortfalls.append(
+            "nothing can be trained or judged: that needs a person with 3 events (leave-last-out "
+            f"keeps the last two for validation and test), the longest history has {longest}"
+        )
+    elif not _has_pair(histories):
+        shortfalls.append(
+            "the generator and the ranker cannot be trained: they learn what follows what, and "
+            "leave-last-out leaves nobody two events to learn from; it needs people with at least "
+            "4 events, or with just 2, who are not asked about"
+        )
+    return shortfalls
+
+
+def _has_pair(histories: Histories) -> bool:
+    return bool((_leave_last_out(histories).train.lengths >= MIN_EVENTS_TO_LEARN).any())
 
 
 def _leave_last_out(histories: Histories) -> Split:

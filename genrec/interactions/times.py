@@ -69,7 +69,7 @@ class ParsedTimes:
     reading: str
     """How the values were understood, in words."""
     implausible: pl.Series | None = None
-    """Boolean: numbers of which a wrong unit may have made the time; None where nobody guessed."""
+    """Boolean: times that no log of today has; None where it was said how they are written."""
 
 
 def parse_times(
@@ -79,8 +79,8 @@ def parse_times(
 
     Of text, a year has four digits and comes first: between day, month and a year of two digits
     nothing is guessed, so anything else needs a `text_format`. Numbers that are all dates of eight
-    or fourteen digits (20240302) are read as such. A column of numbers that ends before 1990 or
-    goes beyond tomorrow was probably read in a wrong unit, which is told.
+    or fourteen digits (20240302) are read as such. A column that ends before 1990 or goes beyond
+    tomorrow was probably read in a wrong unit or format, which is told unless either was given.
 
     With `auto`, the median of the numbers decides for all of them (beyond 10^11 they cannot be
     seconds, beyond 10^14 not milliseconds, beyond 10^17 not microseconds), and a number that
@@ -113,9 +113,11 @@ def parse_times(
 
 
 def _parse_dates(column: pl.Series) -> ParsedTimes:
-    microseconds = column.cast(pl.Date() if column.dtype == pl.Date else _utc_type(column))
+    dates = column.cast(pl.Date() if column.dtype == pl.Date else _utc_type(column))
+    microseconds = dates.dt.epoch("us")
     return ParsedTimes(
-        microseconds=microseconds.dt.epoch("us"),
+        microseconds=microseconds,
+        implausible=_implausible(microseconds),
         unparsable=pl.repeat(False, len(column), eager=True),
         reading="dates",
     )
@@ -156,11 +158,13 @@ def _parse_numbers(column: pl.Series, unit: TimeUnit) -> ParsedTimes:
 
 
 def _implausible(microseconds: pl.Series) -> pl.Series | None:
-    """Where a number is a time after tomorrow, or all are dates before 1990."""
-    latest = microseconds.max()
-    if not isinstance(latest, int):
+    """Where a time is after tomorrow, or all are before 1990 and no mere order (1, 2, 3, …)."""
+    earliest, latest = microseconds.min(), microseconds.max()
+    if not isinstance(latest, int) or not isinstance(earliest, int):
         return None
-    if SMALLEST_DATE * MICROSECONDS_PER_SECOND < latest < IN_1990 * MICROSECONDS_PER_SECOND:
+    order = SMALLEST_DATE * MICROSECONDS_PER_SECOND
+    is_order = -order < earliest and latest < order
+    if latest < IN_1990 * MICROSECONDS_PER_SECOND and not is_order:
         return microseconds.is_not_null()
     tomorrow = (int(time.time()) + TOMORROW_S) * MICROSECONDS_PER_SECOND
     return (microseconds > tomorrow).fill_null(False)
@@ -181,6 +185,7 @@ def _parse_compact(numbers: pl.Series, name: str) -> ParsedTimes | None:
         return None
     return ParsedTimes(
         microseconds=parsed,
+        implausible=_implausible(parsed),
         unparsable=pl.repeat(False, len(numbers), eager=True),
         reading=f"dates written as {name}",
     )
@@ -269,7 +274,7 @@ def _parse_text(column: pl.Series, unit: TimeUnit) -> ParsedTimes:
     readings = [name for name, rows in found.items() if rows.any()]
     return ParsedTimes(
         microseconds=microseconds,
-        implausible=numbers.implausible,
+        implausible=_implausible(microseconds) if unit is TimeUnit.AUTO else None,
         unparsable=text.is_not_null() & microseconds.is_null(),
         reading=" and ".join(readings) or "ISO 8601 text",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -69,3 +70,23 @@ def test_a_table_that_is_no_catalogue_is_refused(
 ) -> None:
     with pytest.raises(InputError, match=message):
         Catalogue(pl.DataFrame(table))
+
+
+IDS = [f"item {number}" for number in range(200)]
+
+
+def test_numbers_of_items_do_not_depend_on_the_order_of_the_table() -> None:
+    table = pl.DataFrame({"item_id": IDS, "place": range(200)})
+    numbered = Catalogue.number(table)
+    assert Catalogue.number(table.reverse()).table.equals(numbered.table)
+    assert sorted(numbered.item_ids) == sorted(IDS)
+    assert [IDS[place] for place in numbered.table["place"]] == numbered.item_ids
+
+
+def test_numbers_of_items_tell_nothing_of_first_appearance_or_the_alphabet() -> None:
+    for order in (IDS, sorted(IDS)):
+        table = pl.DataFrame({"item_id": order, "place": range(200)})
+        places = Catalogue.number(table).table["place"].to_numpy()
+        follows = (np.diff(places) == 1).mean()
+        assert follows < 0.05
+        assert abs(np.corrcoef(places, np.arange(200))[0, 1]) < 0.25

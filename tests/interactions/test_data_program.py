@@ -57,7 +57,8 @@ def test_a_csv_is_imported_with_its_items_and_the_account_is_printed(
     dataset = InteractionDataset.load(out)
     assert dataset.user_ids == ["007", "008"]
     assert dataset.catalogue.ids(dataset.histories.items_of(0)) == ["y", "x", "y"]
-    assert dataset.catalogue.titles([0, 1, 2]) == ["Yellow", "Xylophone", "Zebra"]
+    titles = dataset.catalogue.titles(dataset.catalogue.index(["x", "y", "z"]))
+    assert titles == ["Xylophone", "Yellow", "Zebra"]
     assert dataset.extra.to_dict(as_series=False) == {
         "event": ["view", "view", "view", "buy"],
         "value": [2, 1, 2, 5],

@@ -32,7 +32,8 @@ def dataset() -> InteractionDataset:
     items = pl.DataFrame(
         {"item_id": ["a", "b", "c"], "title": ["A", None, "C"], "tags": [["t"]] * 3}
     )
-    return import_interactions(frame, ColumnMapping(context=("page",)), items, name="small")[0]
+    mapping = ColumnMapping(position="position", context=("page",))
+    return import_interactions(frame, mapping, items, name="small")[0]
 
 
 def test_a_data_set_reads_back_as_it_was_written(
@@ -42,7 +43,7 @@ def test_a_data_set_reads_back_as_it_was_written(
     read = InteractionDataset.load(tmp_path / "data")
     assert (read.name, read.repeats, read.user_ids) == ("small", Repeats.ALLOW, ["u", "v"])
     assert read.catalogue.table.equals(dataset.catalogue.table)
-    assert read.histories.item_index.tolist() == [0, 1, 0, 1]
+    assert read.catalogue.ids(read.histories.item_index) == ["a", "b", "a", "b"]
     for field in ("item_index", "event_time", "offsets"):
         before, after = (getattr(d.histories, field) for d in (dataset, read))
         assert before.tolist() == after.tolist()

@@ -94,7 +94,8 @@ def test_events_against_their_order_are_counted() -> None:
             "timestamp": [5, 3, None],
         }
     )
-    time = describe(import_interactions(frame)[0])["time"]
+    mapping = ColumnMapping(position="position")
+    time = describe(import_interactions(frame, mapping)[0])["time"]
     assert (time["num_events_against_time"], time["num_events_without_time"]) == (1, 1)
 
 

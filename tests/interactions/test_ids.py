@@ -25,7 +25,13 @@ def test_text_is_an_id_as_it_stands(value: str) -> None:
     assert as_id(np.str_(value)) == value
 
 
-@pytest.mark.parametrize("value", [None, True, float("nan"), float("inf"), 2.0**60, [1], {"a": 1}])
+NO_IDS = [
+    *(None, True, np.bool_(True), float("nan"), Decimal("NaN"), float("inf")),
+    *(2.0**60, np.float32(2**24), [1], {"a": 1}, "half \ud800"),
+]
+
+
+@pytest.mark.parametrize("value", NO_IDS)
 def test_what_is_no_id_is_refused(value: object) -> None:
     with pytest.raises(InputError, match="id"):
         as_id(value)
@@ -43,6 +49,18 @@ def test_what_is_no_id_is_refused(value: object) -> None:
 )
 def test_a_column_of_whole_numbers_is_read_alike_whatever_its_type(column: pl.Series) -> None:
     assert read_ids(pl.DataFrame({"id": column}), "id").to_list() == ["3", "12", None]
+
+
+def test_a_number_written_both_ways_in_one_text_column_is_one_id() -> None:
+    ids = ["3", "3.0", "B7", "4.0", "5.50"]
+    read = read_ids(pl.DataFrame({"id": ids}), "id").to_list()
+    assert read == ["3", "3", "B7", "4", "5.50"]
+
+
+def test_large_decimals_keep_every_digit() -> None:
+    assert as_id(Decimal("9007199254740993.0")) == "9007199254740993"
+    column = pl.Series([Decimal("9007199254740993.00"), Decimal("2.00")])
+    assert read_ids(pl.DataFrame({"id": column}), "id")[0] == "9007199254740993"
 
 
 def test_a_text_column_with_other_ids_too_stays_as_it_is() -> None:
@@ -66,10 +84,11 @@ def _log(users: list[object], **more: object) -> pl.DataFrame:
 @pytest.mark.parametrize(
     ("users", "kind", "value"),
     [
-        (["a", "nan", "b"], "null-like-id", "'nan'"),
-        (["a", "NULL", "<NA>"], "null-like-id", "'NULL', '<NA>'"),
-        (["a", "a ", "b"], "blank-around-id", "'a '"),
-        ([1.0, 2.0**53, 2.0**53], "inexact-id", "'9007199254740992'"),
+        (["a", "nan", "b"], "null-like-id", "'nan' (row 1)"),
+        (["a", "NULL", "<NA>"], "null-like-id", "'NULL' (row 1), '<NA>' (row 2)"),
+        (["a", "a ", "b"], "blank-around-id", "'a ' (row 1)"),
+        ([1.0, 2.0**53, 2.0**53], "inexact-id", "'9007199254740992' (row 1)"),
+        (["a", "b\x00c", "d\ne"], "control-character-id", r"'b\x00c' (row 1), 'd\ne' (row 2)"),
     ],
 )
 def test_ids_that_are_no_ids_are_problems_with_their_values(
@@ -79,7 +98,8 @@ def test_ids_that_are_no_ids_are_problems_with_their_values(
         import_interactions(_log(users))
     [problem] = refused.value.problems
     assert problem.kind == kind
-    assert value in problem.detail
+    assert problem.examples == value
+    assert value in str(refused.value)
     dataset, _ = import_interactions(_log(users), drop=[kind])
     assert len(dataset.user_ids) < len(users)
 
@@ -95,6 +115,30 @@ def test_equal_rows_may_be_two_purchases() -> None:
         import_interactions(log)
     assert import_interactions(log, keep=["duplicate"])[1].num_events == 4
     assert import_interactions(log, drop=["duplicate"])[1].num_events == 2
+
+
+def test_blanks_around_ids_are_taken_off_where_it_is_asked_for() -> None:
+    frame = pl.DataFrame(
+        {"user_id": ["u "] * 3, "item_id": ["a", " a", "b"], "timestamp": [1, 2, 3]}
+    )
+    items = pl.DataFrame({"item_id": ["a ", "b"], "title": ["A", "B"]})
+    dataset, summary = import_interactions(frame, None, items, strip=True)
+    assert (dataset.user_ids, set(dataset.catalogue.item_ids)) == (["u"], {"a", "b"})
+    assert dataset.catalogue.ids(dataset.histories.items_of(0)) == ["a", "a", "b"]
+    assert any(note.startswith("5 id(s) had blanks") for note in summary.notes)
+
+
+def test_ids_of_the_items_table_are_looked_at_too() -> None:
+    items = pl.DataFrame({"item_id": ["i0", "null"]})
+    with pytest.raises(DataError, match=r"items table.*'null' \(row 1\)"):
+        import_interactions(_log(["a"]), None, items)
+    dataset, _ = import_interactions(_log(["a"]), None, items, drop=["null-like-id"])
+    assert dataset.catalogue.item_ids == ["i0"]
+
+
+def test_a_kind_is_not_both_dropped_and_kept() -> None:
+    with pytest.raises(InputError, match="duplicate cannot be both dropped and kept"):
+        import_interactions(_log(["a"]), drop=["duplicate"], keep=["duplicate"])
 
 
 def test_a_kind_that_cannot_be_kept_is_refused() -> None:

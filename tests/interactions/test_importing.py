@@ -35,23 +35,33 @@ def test_a_log_becomes_histories_in_order_of_time(log: pl.DataFrame) -> None:
     assert summary.order == "time from 'timestamp' (numbers in seconds)"
 
 
-def test_without_an_items_table_the_catalogue_is_in_order_of_first_appearance(
-    log: pl.DataFrame,
-) -> None:
-    dataset, _ = import_interactions(log[[3, 0, 1, 2, 4]])
-    assert dataset.catalogue.item_ids == ["c", "a", "b"]
+def test_without_an_items_table_the_catalogue_is_the_items_of_the_log(log: pl.DataFrame) -> None:
+    dataset, _ = import_interactions(log)
+    assert sorted(dataset.catalogue.item_ids) == ["a", "b", "c"]
     assert dataset.catalogue.titles([0, 1]) == [None, None]
 
 
-def test_the_items_table_gives_the_order_the_titles_and_the_attributes(log: pl.DataFrame) -> None:
+def test_the_numbers_of_items_are_equal_with_and_without_a_table_and_in_any_order() -> None:
+    ids = [f"i{place}" for place in range(50)]
+    frame = pl.DataFrame({"user_id": ["u"] * 50, "item_id": ids, "timestamp": range(50)})
+    items = pl.DataFrame({"item_id": ids})
+    numbered = import_interactions(frame)[0].catalogue.item_ids
+    assert numbered != ids
+    assert import_interactions(frame.reverse())[0].catalogue.item_ids == numbered
+    assert import_interactions(frame, None, items)[0].catalogue.item_ids == numbered
+    assert import_interactions(frame, None, items.reverse())[0].catalogue.item_ids == numbered
+
+
+def test_the_items_table_gives_the_titles_and_the_attributes(log: pl.DataFrame) -> None:
     items = pl.DataFrame(
         {"price": [1.5, None, 3.0, 4.0], "asin": ["z", "c", "b", "a"], "name": ["Z", None, "B", 7]},
         strict=False,
     )
     mapping = CatalogueMapping(item_id="asin", title="name")
     dataset, _ = import_interactions(log, None, items, item_mapping=mapping)
-    assert dataset.catalogue.item_ids == ["z", "c", "b", "a"]
-    assert dataset.catalogue.titles([0, 1, 2, 3]) == ["Z", None, "B", "7"]
+    index = dataset.catalogue.index(["z", "c", "b", "a"])
+    assert sorted(index.tolist()) == [0, 1, 2, 3]
+    assert dataset.catalogue.titles(index) == ["Z", None, "B", "7"]
     assert dataset.catalogue.attributes == ["price"]
     assert histories_of(dataset)["u"] == ["a", "b", "c"]
 
@@ -88,7 +98,7 @@ def test_the_position_orders_also_against_the_time_and_times_may_be_null() -> No
             "position": [2, 0, 1],
         }
     )
-    dataset, summary = import_interactions(frame)
+    dataset, summary = import_interactions(frame, ColumnMapping(position="position"))
     assert histories_of(dataset) == {"u": ["b", "c", "a"]}
     assert dataset.histories.event_time.tolist() == [UNKNOWN_TIME, 10, 30]
     assert summary.num_events_without_time == 1

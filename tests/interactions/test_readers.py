@@ -167,12 +167,22 @@ def test_a_separator_is_refused_where_it_means_nothing(tmp_path: Path, log: pl.D
         read_table(log, table_format=TableFormat(separator=";"))
 
 
-def test_columns_timestamp_and_position_give_the_order_where_none_is_named() -> None:
-    columns = ["user_id", "item_id", "timestamp", "position"]
-    both = ColumnMapping().completed(columns)
-    assert (both.time, both.position) == ("timestamp", "position")
-    named = ColumnMapping(time="timestamp").completed(columns)
-    assert (named.time, named.position) == ("timestamp", None)
+@pytest.mark.parametrize(
+    ("asked", "columns", "taken"),
+    [
+        (ColumnMapping(), "timestamp position", ("timestamp", None)),
+        (ColumnMapping(), "timestamp", ("timestamp", None)),
+        (ColumnMapping(), "position", (None, "position")),
+        (ColumnMapping(position="position"), "timestamp position", ("timestamp", "position")),
+        (ColumnMapping(position="place"), "place position", (None, "place")),
+        (ColumnMapping(time="when"), "when timestamp position", ("when", None)),
+    ],
+)
+def test_a_position_is_taken_unasked_only_where_nothing_else_orders(
+    asked: ColumnMapping, columns: str, taken: tuple[str | None, str | None]
+) -> None:
+    mapping = asked.completed(["user_id", "item_id", *columns.split()])
+    assert (mapping.time, mapping.position) == taken
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from genrec.interactions import (
+    ColumnMapping,
     Protocol,
     Repeats,
     import_interactions,
@@ -16,6 +17,7 @@ from genrec.interactions import (
 )
 
 Read = Callable[[str], tuple[pl.DataFrame, pl.DataFrame]]
+POSITIONED = ColumnMapping(time="timestamp", position="position")
 
 
 def seconds(day: str) -> float:
@@ -24,10 +26,10 @@ def seconds(day: str) -> float:
 
 def test_beauty_has_its_published_counts_and_targets(real_data: Read) -> None:
     log, items = real_data("amazon-beauty")
-    dataset, summary = import_interactions(log, None, items, name="beauty")
+    dataset, summary = import_interactions(log, POSITIONED, items, name="beauty")
     assert (summary.num_users, summary.num_items, summary.num_events) == (22_363, 12_101, 198_502)
     assert (dataset.repeats, summary.num_events_without_time) == (Repeats.MASK, 155)
-    assert dataset.catalogue.item_ids == items["item_id"].to_list()
+    assert set(dataset.catalogue.item_ids) == set(items["item_id"])
     split = split_histories(dataset.histories, Protocol.LEAVE_LAST_OUT)
     assert len(split.test) == len(split.validation) == 22_363
     for evaluation, back in ((split.test, 1), (split.validation, 2)):
@@ -44,7 +46,8 @@ def test_beauty_has_its_published_counts_and_targets(real_data: Read) -> None:
 
 
 def test_beauty_in_time_is_cut_at_its_documented_days(real_data: Read) -> None:
-    dataset, _ = import_interactions(*_pair(real_data("amazon-beauty")))
+    log, items = real_data("amazon-beauty")
+    dataset, _ = import_interactions(log, POSITIONED, items)
     split = split_histories(dataset.histories, Protocol.GLOBAL_TEMPORAL)
     train_end, validation_end = seconds("2014-03-07"), seconds("2014-05-13")
     assert split.num_excluded == 31
@@ -57,12 +60,6 @@ def test_beauty_in_time_is_cut_at_its_documented_days(real_data: Read) -> None:
     assert split.train.item_index.size == int(before.sum())
 
 
-def _pair(
-    tables: tuple[pl.DataFrame, pl.DataFrame],
-) -> tuple[pl.DataFrame, None, pl.DataFrame]:
-    return tables[0], None, tables[1]
-
-
 def test_online_retail_repeats_and_says_so(real_data: Read) -> None:
     log, items = real_data("online-retail")
     dataset, summary = import_interactions(log, None, items, drop=["duplicate"])
@@ -73,7 +70,8 @@ def test_online_retail_repeats_and_says_so(real_data: Read) -> None:
 
 
 def test_movielens_small_is_imported_without_options(real_data: Read) -> None:
-    dataset, summary = import_interactions(*_pair(real_data("movielens-small")))
+    log, items = real_data("movielens-small")
+    dataset, summary = import_interactions(log, None, items)
     assert (summary.num_users, summary.num_items, summary.num_events) == (671, 9_125, 100_004)
     assert dataset.repeats is Repeats.MASK
     assert summary.unused_columns == ("rating",)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,6 +16,7 @@ from genrec.interactions import (
     Histories,
     Protocol,
     Split,
+    find_shortfalls,
     split_histories,
 )
 
@@ -155,3 +158,23 @@ def test_a_split_says_nothing_of_the_future_in_either_protocol() -> None:
             assert whole[: len(inputs) + 1] == [*inputs, target]
             assert whole[: split.train.lengths[user]] == split.train.items_of(user).tolist()
             assert split.train.lengths[user] <= len(inputs)
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        ([[0, 1]] * 40, "nothing can be trained or judged.*longest history has 2"),
+        ([[0, 0, 0, 0, 0]] * 3, "nothing can be recommended.*1 item"),
+        ([[0, 1, 2]] * 9, "the generator and the ranker cannot be trained"),
+    ],
+)
+def test_what_cannot_be_trained_is_found_before_it_is_tried(
+    items: list[list[int]], message: str
+) -> None:
+    [shortfall] = find_shortfalls(Histories.from_lists(items))
+    assert re.search(message, shortfall)
+
+
+@pytest.mark.parametrize("items", [[[0, 1, 2, 3]], [[0, 1, 2], [2, 1]]])
+def test_the_smallest_data_that_can_be_trained_have_no_shortfall(items: list[list[int]]) -> None:
+    assert find_shortfalls(Histories.from_lists(items)) == []

@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime, timedelta, timezone
 import polars as pl
 import pytest
 
-from genrec.errors import InputError
-from genrec.interactions import TimeUnit
+from genrec.errors import DataError, InputError
+from genrec.interactions import ColumnMapping, TimeUnit, import_interactions
 from genrec.interactions.times import parse_times
 
 MOMENT = datetime(2014, 5, 13, 10, 20, 30, tzinfo=UTC)
@@ -174,3 +174,32 @@ def test_numbers_that_a_wrong_unit_made_a_time_are_told(
 
 def test_a_unit_that_is_said_is_believed() -> None:
     assert parse_times(pl.Series([20240302]), TimeUnit.SECONDS).implausible is None
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["1985-01-02", "1985-01-03"], [True, True]),
+        (["1985-01-02", "1999-01-03"], [False, False]),
+        (["2001-01-02", "2611-01-03"], [False, True]),
+        ([date(1985, 1, 2), date(1985, 1, 3)], [True, True]),
+        ([20240302, 20980302], [False, True]),
+    ],
+)
+def test_dates_that_no_log_of_today_has_are_told_however_they_are_written(
+    values: list[object], expected: list[bool]
+) -> None:
+    implausible = parse_times(pl.Series(values)).implausible
+    assert implausible is not None
+    assert implausible.to_list() == expected
+
+
+def test_a_log_of_the_eighties_is_imported_where_that_is_said() -> None:
+    frame = pl.DataFrame(
+        {"user_id": ["u"] * 2, "item_id": ["a", "b"], "timestamp": ["1985-01-02", "1985-01-03"]}
+    )
+    with pytest.raises(DataError, match=r"implausible-time.*'1985-01-02' \(row 0\)"):
+        import_interactions(frame)
+    assert import_interactions(frame, keep=["implausible-time"])[1].num_events == 2
+    mapping = ColumnMapping(time_format="%Y-%m-%d")
+    assert import_interactions(frame, mapping)[1].first_time == "1985-01-02"

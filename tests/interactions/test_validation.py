@@ -171,6 +171,26 @@ def test_nothing_left_after_dropping_is_refused() -> None:
     assert "no row is left" in problems[0].detail
 
 
+def test_a_problem_shows_three_different_values_with_their_rows() -> None:
+    times = ["soon", "soon", "1", "later", "never", "ever"]
+    frame = pl.DataFrame({"user_id": ["u"] * 6, "item_id": list("abcdef"), "timestamp": times})
+    [problem] = check_log(frame, ColumnMapping()).problems
+    assert problem.values == ((0, "'soon'"), (3, "'later'"), (4, "'never'"))
+    assert problem.rows == (0, 1, 3, 4, 5)
+
+
+def test_a_problem_without_a_value_shows_the_row() -> None:
+    [problem] = check_log(base(user_id=["u", None, "v", "v"]), ColumnMapping()).problems
+    assert problem.examples == "user_id=None, item_id='b', timestamp=20 (row 1)"
+    [problem] = check_log(pl.concat([base(), base()[[1]]]), ColumnMapping()).problems
+    assert problem.examples == "user_id='u', item_id='b', timestamp=20 (row 4)"
+
+
+def test_long_values_are_cut() -> None:
+    [problem] = check_log(base(timestamp=["x" * 999, "1", "2", "3"]), ColumnMapping()).problems
+    assert len(problem.values[0][1]) == 60
+
+
 def test_all_problems_come_at_once() -> None:
     frame = pl.DataFrame(
         {
@@ -218,6 +238,7 @@ def test_every_kind_has_a_test_here() -> None:
     elsewhere = {"null-time", "duplicate", "unknown-item", "missing-column", "empty"}
     elsewhere |= {"null-catalogue", "duplicate-catalogue"}
     elsewhere |= {"null-like-id", "blank-around-id", "inexact-id", "implausible-time"}
+    elsewhere |= {"control-character-id", "unparsable-value"}
     elsewhere |= {"unreadable-row"}  # the reader's: what reaches a frame was read
     assert {str(kind) for kind in ProblemKind} == set(PLANTED) | elsewhere
 
