@@ -20,7 +20,7 @@ from genrec import artifacts, console
 from genrec.__main__ import PROGRAMS, checkout, module_name
 from genrec.errors import GenrecError, InputError
 from genrec.funnel import format_history
-from genrec.interactions import DATA_KIND, InteractionDataset
+from genrec.interactions import DATA_KIND, InteractionDataset, find_shortfalls
 
 DATASET = "movielens-100k"
 EXAMPLE = ["50", "172", "181"]
@@ -40,13 +40,15 @@ class Step:
     """As it is started: with this very Python, whatever stands in PATH."""
 
 
-@app.command()
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def demo(
+    context: typer.Context,
     data: Annotated[
         Path | None,
         typer.Option(
             help="A log (Parquet, CSV, JSONL), a folder with interactions.parquet and perhaps "
-            "items.parquet, or a folder that `genrec data` made. Without it, MovieLens-100K."
+            "items.parquet, or a folder that `genrec data` made. Without it, MovieLens-100K. "
+            "Options of `genrec data import`, such as --user or --time-format, are handed on to it."
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="The run folder.")] = Path("runs/demo"),
@@ -54,10 +56,18 @@ def demo(
     dry_run: Annotated[bool, typer.Option(help="Print the commands, run none of them.")] = False,
 ) -> None:
     started = time.monotonic()
-    if data is not None and (data / artifacts.MANIFEST_NAME).is_file():
+    is_imported = data is not None and (data / artifacts.MANIFEST_NAME).is_file()
+    if context.args and (data is None or is_imported):
+        raise InputError(
+            f"{' '.join(context.args)}: only a log that is imported takes options of `genrec data "
+            "import`; leave them out, or give the log with --data"
+        )
+    if data is not None and is_imported:
         take_over(data, out / "data", dry_run)
     else:
-        perform(genrec("data", *data_words(data, out / "data")), dry_run)
+        perform(genrec("data", *data_words(data, out / "data"), *context.args), dry_run)
+    if not dry_run:
+        require_enough(out / "data")
     for step in fitting_steps(out, seed):
         perform(step, dry_run)
     history = EXAMPLE if data is None else example_history(out / "data", dry_run)
@@ -159,6 +169,13 @@ def take_over(source: Path, target: Path, dry_run: bool) -> None:
         staging = artifacts.staging_for(target)
         shutil.copytree(source, staging)
         artifacts.put_in_place(staging, target)
+
+
+def require_enough(data: Path) -> None:
+    """Raises an InputError where the data are too few for what follows."""
+    shortfalls = find_shortfalls(InteractionDataset.load(data).histories)
+    if shortfalls:
+        raise InputError(f"{data}: {'; '.join(shortfalls)}")
 
 
 def example_history(data: Path, dry_run: bool) -> list[str]:

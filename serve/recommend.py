@@ -28,21 +28,27 @@ from genrec.funnel import (
     recommend_file,
     trained_split,
 )
-from genrec.interactions import ColumnMapping, TimeUnit
+from genrec.interactions import TimeUnit
 from genrec.interactions.options import (
     Columns,
     Drop,
     Encoding,
+    Event,
+    EventIn,
     Explode,
     Format,
     Header,
     Item,
     Keep,
+    MinValue,
     Position,
     Quote,
     Separator,
+    Strip,
     Time,
     Unit,
+    Value,
+    mapping_of,
     table_format_of,
 )
 
@@ -104,6 +110,10 @@ def recommend(
     time_unit: Unit = TimeUnit.AUTO,
     time_format: Format = None,
     position: Position = None,
+    event: Event = None,
+    event_in: EventIn = None,
+    value: Value = None,
+    min_value: MinValue = None,
     separator: Separator = None,
     encoding: Encoding = None,
     quote: Quote = '"',
@@ -112,21 +122,19 @@ def recommend(
     explode: Explode = None,
     drop: Drop = None,
     keep: Keep = None,
+    strip: Strip = False,
 ) -> None:
     require_one_question(history, user, histories, out, budget_ms)
     items = None if history is None else parse_history(history)
     reading = HistoryReading(
-        mapping=ColumnMapping(
-            user=user or "user_id",
-            item=item,
-            time=time,
-            position=position,
-            time_unit=time_unit,
-            time_format=time_format,
+        mapping=mapping_of(
+            *(user or "user_id", item, time, position, event, event_in, value, min_value),
+            *(None, time_unit, time_format),
         ),
         table_format=table_format_of(separator, encoding, quote, header, columns, explode, drop),
         drop=tuple(drop or ()),
         keep=tuple(keep or ()),
+        strip=strip,
     )
     if refit:
         train_on_everything(run)

@@ -312,6 +312,28 @@ def test_the_demo_imports_a_log_with_its_catalogue(
     assert first == f"genrec data import {log} --items {items} --out runs/x/data"
 
 
+def test_the_demo_hands_the_options_of_an_import_on(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "log.csv").touch()
+    words = ["--user", "userId", "--time-format", "%d/%m/%y"]
+    data = ["--data", str(tmp_path / "log.csv"), "--out", "x"]
+    _, printed, _ = run(capsys, "demo", "--dry-run", *words, *data)
+    assert printed.splitlines()[0].endswith("--out x/data --user userId --time-format %d/%m/%y")
+    code, _, message = run(capsys, "demo", "--dry-run", *words)
+    assert (code, "only a log that is imported" in message) == (2, True)
+
+
+def test_the_demo_stops_behind_the_import_of_data_that_nothing_can_learn_from(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "log.csv").write_text("user_id,item_id,timestamp\nu,a,1\nu,b,2\nv,c,3\n")
+    data = ["--data", str(tmp_path / "log.csv"), "--out", str(tmp_path / "run")]
+    code, _, message = run(capsys, "demo", *data)
+    assert (code, "nothing can be trained" in message) == (2, True)
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["data"]
+
+
 def test_the_demo_gives_its_seed_to_every_step_that_draws(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -398,4 +420,5 @@ def test_every_program_that_reads_a_log_has_the_options_of_reading(
     options = set(re.findall(r"--[a-z-]+", shown))
     order = {"--user", "--item", "--time", "--time-unit", "--time-format", "--position"}
     text = {"--separator", "--encoding", "--quote", "--no-header", "--columns", "--explode"}
-    assert order | text | {"--drop", "--keep"} <= options
+    choice = {"--event", "--event-in", "--value", "--min-value"}
+    assert order | text | choice | {"--drop", "--keep", "--strip"} <= options

@@ -40,6 +40,7 @@ from genrec.interactions import (
     read_table,
     read_table_counted,
     table_digest,
+    tell_import,
 )
 from genrec.interactions.defects import ProblemKind
 from genrec.interactions.options import (
@@ -48,6 +49,7 @@ from genrec.interactions.options import (
     Drop,
     Encoding,
     Event,
+    EventIn,
     Explode,
     Force,
     Format,
@@ -56,10 +58,12 @@ from genrec.interactions.options import (
     ItemId,
     Items,
     Keep,
+    MinValue,
     Out,
     Position,
     Quote,
     Separator,
+    Strip,
     Time,
     Title,
     Unit,
@@ -112,7 +116,9 @@ def import_log(
     time_format: Format = None,
     position: Position = None,
     event: Event = None,
+    event_in: EventIn = None,
     value: Value = None,
+    min_value: MinValue = None,
     context: Context = None,
     separator: Separator = None,
     encoding: Encoding = None,
@@ -125,6 +131,7 @@ def import_log(
     title: Title = None,
     drop: Drop = None,
     keep: Keep = None,
+    strip: Strip = False,
     repeats: Annotated[
         Repeats | None,
         typer.Option(help="May seen items be recommended? Measured from the log if left out."),
@@ -133,32 +140,27 @@ def import_log(
     force: Force = False,
 ) -> None:
     """Imports a log and its items; problems fail, all at once, and nothing is written."""
-    mapping = mapping_of(user, item, time, position, event, value, context, time_unit, time_format)
+    mapping = mapping_of(
+        *(user, item, time, position, event, event_in, value, min_value),
+        *(context, time_unit, time_format),
+    )
     item_mapping = CatalogueMapping(item_id=item_id, title=title)
     table_format = table_format_of(separator, encoding, quote, header, columns, explode, drop)
-    name = name or default_name(file)
-    config: dict[str, Any] = {
-        "name": name,
-        "mapping": asdict(mapping),
-        "item_mapping": asdict(item_mapping),
-        "table_format": asdict(table_format),
-        "drop, keep": (sorted(drop or []), sorted(keep or [])),
+    wishes: dict[str, Any] = {
+        "name": name or default_name(file),
         "repeats": repeats,
-        **hashes(file, items),
+        "strip": strip,
+        "drop": sorted(drop or []),
+        "keep": sorted(keep or []),
     }
+    how = {"mapping": asdict(mapping), "item_mapping": asdict(item_mapping)}
+    config = {**how, "table_format": asdict(table_format), **wishes, **hashes(file, items)}
     if is_up_to_date(out, source=file.name, config=config, force=force):
         return
     reading, catalogue = read_tables(file, mapping, table_format, items, item_mapping)
     with naming(file):
         dataset, summary = import_interactions(
-            reading.frame,
-            mapping,
-            catalogue,
-            item_mapping=item_mapping,
-            name=name,
-            repeats=repeats,
-            drop=drop or (),
-            keep=keep or (),
+            reading.frame, mapping, catalogue, item_mapping=item_mapping, **wishes
         )
     dataset.save(out, source=file.name, config=config)
     tell(count_unreadable(summary, reading), out)
@@ -174,7 +176,9 @@ def validate(
     time_format: Format = None,
     position: Position = None,
     event: Event = None,
+    event_in: EventIn = None,
     value: Value = None,
+    min_value: MinValue = None,
     context: Context = None,
     separator: Separator = None,
     encoding: Encoding = None,
@@ -187,17 +191,23 @@ def validate(
     title: Title = None,
     drop: Drop = None,
     keep: Keep = None,
+    strip: Strip = False,
 ) -> None:
     """Looks for problems and writes nothing; exit code 2 if there are any."""
     if (file / artifacts.MANIFEST_NAME).is_file():
         dataset = InteractionDataset.load(file)
         console.say(f"{file} is intact: {size_of(dataset)}")
         return
-    mapping = mapping_of(user, item, time, position, event, value, context, time_unit, time_format)
+    mapping = mapping_of(
+        *(user, item, time, position, event, event_in, value, min_value),
+        *(context, time_unit, time_format),
+    )
     item_mapping = CatalogueMapping(item_id=item_id, title=title)
     table_format = table_format_of(separator, encoding, quote, header, columns, explode, drop)
     reading, catalogue = read_tables(file, mapping, table_format, items, item_mapping)
-    checked = check_log(reading.frame, mapping, catalogue, item_mapping, drop or (), keep or ())
+    checked = check_log(
+        reading.frame, mapping, catalogue, item_mapping, drop or (), keep or (), strip
+    )
     if reading.num_unreadable:
         dropped = checked.dropped | {ProblemKind.UNREADABLE_ROW: reading.num_unreadable}
         checked = replace(checked, dropped=dropped)
@@ -297,22 +307,8 @@ def count_unreadable(summary: ImportSummary, reading: TableReading) -> ImportSum
 
 def tell(summary: ImportSummary, out: Path) -> None:
     """Prints what became of the rows."""
-    console.say(
-        f"{summary.name}: {summary.num_users:,} users, {summary.num_items:,} items, "
-        f"{summary.num_events:,} events of {summary.num_rows:,} rows"
-    )
-    for kind, count in summary.dropped.items():
-        console.say(f"  dropped {count:,} row(s) with {kind}")
-    console.say(f"  order: {summary.order}; ties by row")
-    if summary.num_events_without_time:
-        console.say(
-            f"  {summary.num_events_without_time:,} events have no time: a global-temporal split "
-            "leaves their users out, leave-last-out does not need it"
-        )
-    reason = "measured" if summary.repeats_measured else "given"
-    console.say(f"  repeats: {summary.repeat_share:.2%} of events; {summary.repeats} ({reason})")
-    if summary.unused_columns:
-        console.say(f"  columns not kept: {', '.join(summary.unused_columns)} (see --context)")
+    for line in tell_import(summary):
+        console.say(line)
     console.say(f"wrote {out}")
 
 
@@ -320,16 +316,23 @@ def show_problems(file: Path, num_rows: int, checked: CheckedLog) -> None:
     """Prints the problems as a table and leaves with 2, or says that there are none."""
     for kind, count in checked.dropped.items():
         console.say(f"would drop {count:,} row(s) with {kind}")
+    for why, count in checked.left_out.items():
+        console.say(f"left out by choice: {count:,} row(s), {why}")
+    for note in checked.notes:
+        console.say(f"note: {note}")
     if not checked.problems:
         console.say(f"{file}: no problems in {checked.events.height:,} of {num_rows:,} rows")
         return
-    table = Table("problem", "rows", "the first", "what it is", title=str(file))
+    table = Table("problem", "rows", "the first", "what it is", "such as", title=str(file))
     table.title_justify, table.columns[1].justify = "left", "right"
     for problem in checked.problems:
         rows = ", ".join(str(row) for row in problem.rows)
-        table.add_row(problem.kind, f"{problem.count:,}", rows, problem.detail)
+        table.add_row(problem.kind, f"{problem.count:,}", rows, problem.detail, problem.examples)
     console.show(table)
     console.say("rows count from 0 behind the header; `import --drop KIND` leaves such rows out")
+    keepable = [problem.kind for problem in checked.problems if problem.keepable]
+    if keepable:
+        console.say(f"`import --keep KIND` lets them stay as they are: {', '.join(keepable)}")
     raise typer.Exit(2)
 
 

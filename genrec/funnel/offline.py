@@ -50,6 +50,8 @@ class HistoryReading:
     """Kinds of defects whose rows are left out."""
     keep: tuple[str, ...] = ()
     """Kinds whose rows are meant so and stay."""
+    strip: bool = False
+    """Whether the blanks around ids are taken off."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,9 +181,13 @@ def read_questions(histories: Path, reading: HistoryReading | None = None) -> li
         text_columns=reading.mapping.text_columns,
         table_format=reading.table_format,
     )
-    checked = check_log(table, reading.mapping, drop=reading.drop, keep=reading.keep)
+    checked = check_log(
+        table, reading.mapping, drop=reading.drop, keep=reading.keep, strip=reading.strip
+    )
     if checked.problems:
         raise DataError(str(histories), checked.problems)
+    for note in checked.notes:
+        log.warning("%s: %s", histories, note)
     people = (
         checked.events.with_row_index("row")
         .sort("position", "microseconds", "row")

@@ -20,7 +20,7 @@ Time = Annotated[
     str | None,
     typer.Option(
         help="Column of the times: numbers since 1970, dates or ISO 8601 text (UTC without a zone)."
-        " Without --time and --position, columns timestamp and position are taken."
+        " A column timestamp is taken unasked."
     ),
 ]
 Unit = Annotated[TimeUnit, typer.Option(help="What numbers in the time column count.")]
@@ -33,10 +33,20 @@ Format = Annotated[
 ]
 Position = Annotated[
     str | None,
-    typer.Option(help="Column of the place in the user's history; the order where it is given."),
+    typer.Option(
+        help="Column of the place in the user's history; the order where it is given. A column "
+        "position is taken unasked only where there is no time."
+    ),
 ]
 Event = Annotated[str | None, typer.Option(help="Column that says what was done.")]
+EventIn = Annotated[
+    str | None,
+    typer.Option(metavar="A,B,…", help="Keep only events of these kinds; needs --event."),
+]
 Value = Annotated[str | None, typer.Option(help="Column of a rating or an amount.")]
+MinValue = Annotated[
+    float | None, typer.Option(help="Keep only rows whose value is at least this; needs --value.")
+]
 Context = Annotated[
     list[str] | None, typer.Option(metavar="COLUMN", help="A further column to keep. Repeatable.")
 ]
@@ -64,8 +74,8 @@ Explode = Annotated[
 Items = Annotated[
     Path | None,
     typer.Option(
-        help="Table of the items, in the order of their index; all its columns are kept. Without "
-        "it the catalogue is the items of the log, without titles."
+        help="Table of the items; all its columns are kept. Without it the catalogue is the items "
+        "of the log, without titles."
     ),
 ]
 ItemId = Annotated[str, typer.Option(help="Column of the item ids in --items.")]
@@ -82,6 +92,7 @@ Keep = Annotated[
         metavar="KIND", help="Rows with this kind of problem are meant so and stay. Repeatable."
     ),
 ]
+Strip = Annotated[bool, typer.Option("--strip", help="Take the blanks around ids off.")]
 
 
 def mapping_of(
@@ -90,7 +101,9 @@ def mapping_of(
     time: str | None,
     position: str | None,
     event: str | None,
+    event_in: str | None,
     value: str | None,
+    min_value: float | None,
     context: list[str] | None,
     time_unit: TimeUnit,
     time_format: str | None,
@@ -102,7 +115,9 @@ def mapping_of(
         time=time,
         position=position,
         event=event,
+        event_in=split_names(event_in) or (),
         value=value,
+        min_value=min_value,
         context=tuple(context or ()),
         time_unit=time_unit,
         time_format=time_format,

@@ -228,6 +228,19 @@ def test_a_defective_file_is_refused_with_its_defects(
     assert str(path) in str(refused.value)
 
 
+def test_a_position_beside_a_time_orders_histories_only_where_it_is_asked_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text("user_id,item_id,position,timestamp\nx,1 ,2,1600000000\nx,2,1,1600000001\n")
+    [asked] = read_questions(path, HistoryReading(strip=True))
+    assert list(asked.history or []) == ["1", "2"]
+    assert "say --position position" in caplog.text
+    mapping = ColumnMapping(position="position")
+    [asked] = read_questions(path, HistoryReading(mapping=mapping, strip=True))
+    assert list(asked.history or []) == ["2", "1"]
+
+
 def test_columns_are_named_and_defects_dropped_as_at_import(
     recommender: Recommender, tmp_path: Path
 ) -> None:
