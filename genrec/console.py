@@ -87,7 +87,8 @@ def run(app: typer.Typer, argv: Sequence[str] | None = None) -> None:
         raise SystemExit(EXIT_SYSTEM_ERROR) from None
     except SystemExit as left:
         if left.code == EXIT_INTERRUPTED:
-            print("interrupted; run the same command again to go on", file=sys.stderr)
+            but = ", without --force, which begins anew" if "--force" in arguments else ""
+            print(f"interrupted; run the same command again to go on{but}", file=sys.stderr)
         if left.code:
             raise
 

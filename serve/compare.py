@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +18,7 @@ from genrec.errors import InputError
 from genrec.evaluation import (
     REPORT_KIND,
     CompareConfig,
+    PredictionReading,
     compare,
     comparison_table,
     describe_environment,
@@ -25,7 +26,15 @@ from genrec.evaluation import (
     save_report,
 )
 from genrec.funnel import MODELS, load_sources, trained_split
-from genrec.interactions import Histories, InteractionDataset, Protocol, split_histories
+from genrec.interactions import (
+    Histories,
+    InteractionDataset,
+    Protocol,
+    split_histories,
+    table_digest,
+)
+from genrec.interactions.options import TextOptions
+from genrec.option_records import OptionRecord, takes_records
 from genrec.retrieval import TWO_TOWER_KIND, read_item_vectors
 from genrec.semantic_ids import (
     Inspection,
@@ -44,8 +53,32 @@ REPORT_FORMAT = 2
 app = console.program(__doc__)
 
 
+@dataclass(frozen=True, kw_only=True)
+class PredictionOptions(OptionRecord):
+    """How --predictions are read."""
+
+    user: Annotated[str, typer.Option(help="Column of the user ids in --predictions.")] = "user_id"
+    item: Annotated[str, typer.Option(help="Column of the item ids in --predictions.")] = "item_id"
+    rank: Annotated[str, typer.Option(help="Column of the ranks, from 1, in --predictions.")] = (
+        "rank"
+    )
+    text: TextOptions
+
+    @property
+    def reading(self) -> PredictionReading:
+        """The same for the comparison."""
+        return PredictionReading(
+            user=self.user,
+            item=self.item,
+            rank=self.rank,
+            table_format=self.text.table_format(),
+        )
+
+
 @app.command()
+@takes_records
 def compare_run(
+    *,
     run: Annotated[Path, typer.Option(help="The run folder.")],
     budget_ms: Annotated[float, typer.Option(help="Milliseconds that one answer may take.")] = 50.0,
     split: Annotated[
@@ -59,6 +92,7 @@ def compare_run(
             help="Lists of another model: a table with user_id, item_id, rank from 1. Repeatable.",
         ),
     ] = None,
+    how: PredictionOptions,
     latency_users: Annotated[
         int, typer.Option(help="People who are answered under the enforced deadline.")
     ] = 1000,
@@ -75,11 +109,12 @@ def compare_run(
     )
     protocol = split_of(parents, split)
     folder = run / "report"
-    ingredients: dict[str, Any] = {
+    ingredients = {
         "format": REPORT_FORMAT,
         "compare": asdict(config),
         "split": str(protocol),
-        "predictions": {name: artifacts.sha256(file) for name, file in files.items()},
+        "predictions": {name: table_digest(file) for name, file in files.items()},
+        "reading": asdict(how.reading) if files else None,
     }
     console.hold(artifacts.claim(folder))
     if not force and artifacts.is_current(
@@ -90,13 +125,8 @@ def compare_run(
         return
     dataset = InteractionDataset.load(run / "data")
     split_of_run = split_histories(dataset.histories, protocol)
-    report = compare(
-        dataset,
-        split_of_run,
-        load_sources(run),
-        config,
-        predictions=files,
-    )
+    sources = load_sources(run)
+    report = compare(dataset, split_of_run, sources, config, predictions=files, reading=how.reading)
     inspection, picture = inspected_ids(run / "semantic_ids", dataset, split_of_run.train)
     report |= {
         "environment": describe_environment(["genrec", "compare", *sys.argv[1:]]),
@@ -117,7 +147,7 @@ def prediction_files(options: list[str]) -> dict[str, Path]:
         name: Path(file) for name, file in console.named_values(options, "--predictions").items()
     }
     for name, file in files.items():
-        if not file.is_file():
+        if not file.exists():
             raise InputError(f"--predictions {name}: there is no file {file}")
     return files
 

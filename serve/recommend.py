@@ -28,29 +28,8 @@ from genrec.funnel import (
     recommend_file,
     trained_split,
 )
-from genrec.interactions import TimeUnit
-from genrec.interactions.options import (
-    Columns,
-    Drop,
-    Encoding,
-    Event,
-    EventIn,
-    Explode,
-    Format,
-    Header,
-    Item,
-    Keep,
-    MinValue,
-    Position,
-    Quote,
-    Separator,
-    Strip,
-    Time,
-    Unit,
-    Value,
-    mapping_of,
-    table_format_of,
-)
+from genrec.interactions.options import LogOptions, RowOptions, TextOptions
+from genrec.option_records import takes_records
 
 if TYPE_CHECKING:
     from genrec.generator import SlateConfig
@@ -90,7 +69,9 @@ app = console.program(__doc__)
 
 
 @app.command()
+@takes_records
 def recommend(
+    *,
     run: Annotated[Path, typer.Option(help="The run folder.")],
     history: OneHistory = None,
     user: UserOrColumn = None,
@@ -105,36 +86,18 @@ def recommend(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The Parquet file to write for it.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
-    item: Item = "item_id",
-    time: Time = None,
-    time_unit: Unit = TimeUnit.AUTO,
-    time_format: Format = None,
-    position: Position = None,
-    event: Event = None,
-    event_in: EventIn = None,
-    value: Value = None,
-    min_value: MinValue = None,
-    separator: Separator = None,
-    encoding: Encoding = None,
-    quote: Quote = '"',
-    header: Header = True,
-    columns: Columns = None,
-    explode: Explode = None,
-    drop: Drop = None,
-    keep: Keep = None,
-    strip: Strip = False,
+    log: LogOptions,
+    text: TextOptions,
+    rows: RowOptions,
 ) -> None:
     require_one_question(history, user, histories, out, budget_ms)
     items = None if history is None else parse_history(history)
     reading = HistoryReading(
-        mapping=mapping_of(
-            *(user or "user_id", item, time, position, event, event_in, value, min_value),
-            *(None, time_unit, time_format),
-        ),
-        table_format=table_format_of(separator, encoding, quote, header, columns, explode, drop),
-        drop=tuple(drop or ()),
-        keep=tuple(keep or ()),
-        strip=strip,
+        mapping=log.mapping(user=user or "user_id"),
+        table_format=rows.table_format(text),
+        drop=tuple(rows.drop or ()),
+        keep=tuple(rows.keep or ()),
+        strip=rows.strip,
     )
     if refit:
         train_on_everything(run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,8 @@ from genrec.embeddings import (
 )
 from genrec.errors import ArtifactError, InputError
 from genrec.interactions import DATA_KIND, Catalogue, InteractionDataset, read_ids, read_table
+from genrec.interactions.options import ItemColumns, TextOptions
+from genrec.option_records import OptionRecord, takes_records
 from genrec.semantic_ids import SEMANTIC_IDS_KIND, Added, SemanticIdStore, additions_of
 
 from .inputs import Inputs
@@ -32,57 +35,82 @@ MAX_TOKENS = 128  # what `embed_texts` reads where nothing else was asked for
 SHOWN_ITEMS = 20
 
 
-def add(
-    ids: Annotated[Path, typer.Argument(help="A folder of Semantic IDs, as RUN/semantic_ids.")],
-    vectors: Annotated[
-        Path | None,
-        typer.Option(help="A Parquet file with the columns item_id and vector, a row a new item."),
-    ] = None,
+IdsArgument = Annotated[Path, typer.Argument(help="A folder of Semantic IDs, as RUN/semantic_ids.")]
+DataOption = Annotated[
+    Path | None, typer.Option(help="The data folder of the run; the one beside IDS if left out.")
+]
+VectorsOption = Annotated[
+    Path | None,
+    typer.Option(help="A Parquet file with the columns item_id and vector, a row an item."),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemOptions(OptionRecord):
+    """A table of items, how it is read, and how its texts become vectors."""
+
     items: Annotated[
         Path | None,
         typer.Option(
             help="A table with item_id, title and the other columns of the run's items; texts are "
             "encoded as the run's were."
         ),
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(help="The data folder of the run; the one beside IDS if left out."),
-    ] = None,
+    ] = None
+    columns: ItemColumns
+    text: TextOptions
     embeddings: Annotated[
         Path | None,
         typer.Option(
             help="What --items takes the encoder from; the folder beside IDS if left out."
         ),
-    ] = None,
+    ] = None
     cache: Annotated[
         Path | None,
         typer.Option(help="Where vectors are kept between runs; ~/.cache/genrec if left out."),
-    ] = None,
+    ] = None
+
+    def described(self, catalogue: Catalogue | None) -> Catalogue:
+        """The items of the table, described like those of the run.
+
+        Raises:
+            InputError: it cannot be read, or has nothing that the run's items are described by.
+        """
+        assert self.items is not None
+        table = read_items(self.items, self.columns, self.text)
+        return like_the_catalogue(table, self.items, catalogue)
+
+    def encoded(self, described: Catalogue, ids: artifacts.Artifact) -> Floats:
+        """[n, D]: the vectors of their texts, made as those that the ids were made from."""
+        embeddings = self.embeddings or ids.path.parent / "embeddings"
+        model, max_tokens = encoder_of(ids, embeddings)
+        texts = described.texts()
+        return embed_texts(texts, model, cache_dir=self.cache, max_tokens=max_tokens).vectors
+
+
+@takes_records
+def add(
+    ids: IdsArgument,
+    how: ItemOptions,
+    vectors: VectorsOption = None,
+    data: DataOption = None,
 ) -> None:
     """Gives new items free ids near the right prefix; no other item's id changes."""
     artifact = artifacts.read(ids, kind=SEMANTIC_IDS_KIND)
     catalogue = catalogue_of(artifact, data)
-    if vectors is not None and items is None:
-        item_ids, content = given_content(vectors)
-        titles = None
-    elif items is not None and vectors is None:
-        table = like_the_catalogue(
-            read_table(items, text_columns=("item_id", "title")), items, catalogue
-        )
-        item_ids = table.item_ids
-        model, max_tokens = encoder_of(artifact, embeddings or ids.parent / "embeddings")
-        encoded = embed_texts(table.texts(), model, cache_dir=cache, max_tokens=max_tokens)
-        content, titles = encoded.vectors, table.titles(range(len(table)))
-    else:
+    titles: list[str | None] | None = None
+    if (vectors is None) == (how.items is None):
         raise InputError("give the new items either with --vectors FILE or with --items FILE")
+    if vectors is not None:
+        item_ids, content = given_content(vectors)
+    else:
+        described = how.described(catalogue)
+        item_ids, content = described.item_ids, how.encoded(described, artifact)
+        titles = described.titles(range(len(described)))
     store = SemanticIdStore.open(ids, catalogue=None if catalogue is None else catalogue.item_ids)
     show(store, item_ids, store.add(item_ids, content, titles), catalogue)
 
 
-def compact(
-    ids: Annotated[Path, typer.Argument(help="A folder of Semantic IDs, as RUN/semantic_ids.")],
-) -> None:
+def compact(ids: IdsArgument) -> None:
     """Takes the items that were added from the journal into a folder; no id changes."""
     store = SemanticIdStore.open(ids)
     num_taken = store.compact()
@@ -107,6 +135,31 @@ def catalogue_of(ids: artifacts.Artifact, data: Path | None) -> Catalogue | None
             f"{ids.path} was made from other data than {folder}; name that folder with --data"
         )
     return InteractionDataset.load(folder).catalogue
+
+
+def read_items(path: Path, columns: ItemColumns, text: TextOptions) -> pl.DataFrame:
+    """A table of items with the names that a catalogue gives to its columns.
+
+    Raises:
+        InputError: it cannot be read, or a named column is not there.
+    """
+    names = {columns.item_id: "item_id"} | ({columns.title: "title"} if columns.title else {})
+    table = read_table(
+        path,
+        text_columns=(columns.item_id, columns.title or "title"),
+        table_format=text.table_format(),
+    )
+    for name, what in names.items():
+        if name not in table.columns:
+            option = "--item-id" if what == "item_id" else "--title"
+            raise InputError(f"{path} has no column {name!r}, it has {table.columns}; set {option}")
+    clashing = [what for name, what in names.items() if name != what and what in table.columns]
+    if clashing:
+        raise InputError(
+            f"{path} has a column {clashing[0]!r} beside the one that shall be it; rename or "
+            "remove one of them"
+        )
+    return table.rename(names)
 
 
 def given_content(path: Path) -> tuple[list[str], Floats]:
@@ -142,7 +195,8 @@ def like_the_catalogue(table: pl.DataFrame, path: Path, catalogue: Catalogue | N
         )
     if left_out:
         console.say(f"note: {path} has columns that the run's items lack, not read: {left_out}")
-    return Catalogue(table.select("item_id", *(name for name in columns if name != "item_id")))
+    others = [name for name in columns if name != "item_id"]
+    return catalogue.with_table(table.select("item_id", *others))
 
 
 def encoder_of(ids: artifacts.Artifact, embeddings: Path) -> tuple[str, int]:

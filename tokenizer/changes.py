@@ -8,73 +8,56 @@ from typing import Annotated
 import typer
 
 from genrec import artifacts, console
-from genrec.embeddings import embed_texts
 from genrec.errors import InputError
-from genrec.interactions import read_table
+from genrec.interactions.options import IdColumn, ItemColumns, TextOptions
+from genrec.option_records import takes_records
 from genrec.semantic_ids import SEMANTIC_IDS_KIND, SemanticIdStore
 
 from .additions import (
+    DataOption,
+    IdsArgument,
+    ItemOptions,
+    VectorsOption,
     catalogue_of,
-    encoder_of,
     given_content,
     item_ids_of,
-    like_the_catalogue,
+    read_items,
 )
 
-IdsArgument = Annotated[Path, typer.Argument(help="A folder of Semantic IDs, as RUN/semantic_ids.")]
-DataOption = Annotated[
-    Path | None, typer.Option(help="The data folder of the run; the one beside IDS if left out.")
-]
 
-
+@takes_records
 def change(
     ids: IdsArgument,
-    item: Annotated[str | None, typer.Argument(help="The one item that --title is for.")] = None,
-    title: Annotated[str | None, typer.Option(help="What people shall read of ITEM.")] = None,
-    vectors: Annotated[
-        Path | None,
-        typer.Option(help="A Parquet file with the columns item_id and vector: the new vectors."),
-    ] = None,
-    items: Annotated[
-        Path | None,
-        typer.Option(help="A table as --items of add takes it: titles and texts as they shall be."),
-    ] = None,
+    how: ItemOptions,
+    item: Annotated[str | None, typer.Argument(help="The one item that gets --new-title.")] = None,
+    new_title: Annotated[str | None, typer.Option(help="What people shall read of ITEM.")] = None,
+    vectors: VectorsOption = None,
     data: DataOption = None,
-    embeddings: Annotated[
-        Path | None,
-        typer.Option(
-            help="What --items takes the encoder from; the folder beside IDS if left out."
-        ),
-    ] = None,
-    cache: Annotated[
-        Path | None,
-        typer.Option(help="Where vectors are kept between runs; ~/.cache/genrec if left out."),
-    ] = None,
 ) -> None:
     """Gives items that were added another title or vector; no other item's id changes."""
     artifact = artifacts.read(ids, kind=SEMANTIC_IDS_KIND)
-    ways = [item is not None and title is not None, vectors is not None, items is not None]
-    if sum(ways) != 1 or (item is None) != (title is None):
+    by_name = item is not None and new_title is not None
+    if [by_name, vectors is not None, how.items is not None].count(True) != 1 or (
+        (item is None) != (new_title is None)
+    ):
         raise InputError(
-            "say what changes in one way: ITEM --title TEXT, --vectors FILE or --items FILE"
+            "say what changes in one way: ITEM --new-title TEXT, --vectors FILE or --items FILE"
         )
     catalogue = catalogue_of(artifact, data)
     store = SemanticIdStore.open(ids, catalogue=None if catalogue is None else catalogue.item_ids)
     before = store.codes
     if item is not None:
         names = [item]
-        store.change(names, titles=[title])
+        store.change(names, titles=[new_title])
     elif vectors is not None:
         names, content = given_content(vectors)
         store.change(names, content)
-    elif items is not None:
-        table = read_table(items, text_columns=("item_id", "title"))
-        described = like_the_catalogue(table, items, catalogue)
+    else:
+        described = how.described(catalogue)
         names = described.item_ids
-        model, max_tokens = encoder_of(artifact, embeddings or ids.parent / "embeddings")
-        encoded = embed_texts(described.texts(), model, cache_dir=cache, max_tokens=max_tokens)
-        titles = described.titles(range(len(described))) if "title" in table.columns else None
-        store.change(names, encoded.vectors, titles)
+        has_titles = "title" in described.table.columns
+        titles = described.titles(range(len(described))) if has_titles else None
+        store.change(names, how.encoded(described, artifact), titles)
     num_moved = int((store.codes[: len(before)] != before).any(axis=1).sum())
     console.say(
         f"{len(names):,} item(s) changed, {num_moved:,} of them have other codes now; a "
@@ -82,8 +65,11 @@ def change(
     )
 
 
+@takes_records
 def remove(
     ids: IdsArgument,
+    columns: IdColumn,
+    text: TextOptions,
     item: Annotated[list[str] | None, typer.Argument(help="Ids of items that were added.")] = None,
     items: Annotated[
         Path | None, typer.Option(help="A table with a column item_id: the items to remove.")
@@ -93,7 +79,8 @@ def remove(
     """Takes away items that were added; nobody else gets their ids, and histories may hold them."""
     names = list(item or [])
     if items is not None:
-        names += item_ids_of(read_table(items, text_columns=("item_id",)), items).to_list()
+        table = read_items(items, ItemColumns(item_id=columns.item_id), text)
+        names += item_ids_of(table, items).to_list()
     if not names:
         raise InputError("say what to remove: ITEM..., or --items FILE with a column item_id")
     catalogue = catalogue_of(artifacts.read(ids, kind=SEMANTIC_IDS_KIND), data)

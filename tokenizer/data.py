@@ -3,78 +3,54 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-import polars as pl
 import typer
 from rich.table import Table
 
 from genrec import artifacts, console
-from genrec.errors import DataError, InputError
+from genrec.errors import InputError
 from genrec.interactions import (
     DATA_KIND,
     MOVIELENS_NAME,
     MOVIELENS_TERMS,
-    CatalogueMapping,
     CheckedLog,
-    ColumnMapping,
     ImportSummary,
     InteractionDataset,
     Repeats,
-    TableFormat,
     TableReading,
-    TimeUnit,
     check_log,
     describe,
     description_table,
     import_interactions,
     import_movielens,
-    is_text_file,
     movielens_fingerprint,
     picture_html,
-    read_table,
-    read_table_counted,
     table_digest,
     tell_import,
 )
-from genrec.interactions.defects import ProblemKind
-from genrec.interactions.options import (
-    Columns,
-    Context,
-    Drop,
-    Encoding,
-    Event,
-    EventIn,
-    Explode,
-    Force,
-    Format,
-    Header,
-    Item,
-    ItemId,
-    Items,
-    Keep,
-    MinValue,
-    Out,
-    Position,
-    Quote,
-    Separator,
-    Strip,
-    Time,
-    Title,
-    Unit,
-    User,
-    Value,
-    mapping_of,
-    table_format_of,
-)
+from genrec.interactions.defects import ProblemKind, naming
+from genrec.interactions.options import ImportOptions
+from genrec.option_records import takes_records
 
 MADE_OF_DATA = ("embeddings", "two_tower", "semantic_ids", "generator", "ranker", "report")
 """What may stand beside the data of a run, made from it."""
+
+Log = Annotated[Path, typer.Argument(help="The log: a file, or a folder of them.")]
+Out = Annotated[Path, typer.Option(help="The data folder to write, as RUN/data.")]
+Force = Annotated[bool, typer.Option(help="Make it anew even if nothing has changed.")]
+RepeatsOption = Annotated[
+    Repeats | None,
+    typer.Option(
+        "--repeats", help="May seen items be recommended? Measured from the log if left out."
+    ),
+]
+NameOption = Annotated[
+    str | None, typer.Option("--name", help="Of the data, in tables and reports.")
+]
 
 app = console.program(__doc__)
 
@@ -106,108 +82,48 @@ def fetch(
 
 
 @app.command("import")
+@takes_records
 def import_log(
-    file: Annotated[Path, typer.Argument(help="The log: a file, or a folder of them.")],
+    file: Log,
     out: Out,
-    user: User = "user_id",
-    item: Item = "item_id",
-    time: Time = None,
-    time_unit: Unit = TimeUnit.AUTO,
-    time_format: Format = None,
-    position: Position = None,
-    event: Event = None,
-    event_in: EventIn = None,
-    value: Value = None,
-    min_value: MinValue = None,
-    context: Context = None,
-    separator: Separator = None,
-    encoding: Encoding = None,
-    quote: Quote = '"',
-    header: Header = True,
-    columns: Columns = None,
-    explode: Explode = None,
-    items: Items = None,
-    item_id: ItemId = "item_id",
-    title: Title = None,
-    drop: Drop = None,
-    keep: Keep = None,
-    strip: Strip = False,
-    repeats: Annotated[
-        Repeats | None,
-        typer.Option(help="May seen items be recommended? Measured from the log if left out."),
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="Of the data, in tables and reports.")] = None,
+    how: ImportOptions,
+    repeats: RepeatsOption = None,
+    name: NameOption = None,
     force: Force = False,
 ) -> None:
     """Imports a log and its items; problems fail, all at once, and nothing is written."""
-    mapping = mapping_of(
-        *(user, item, time, position, event, event_in, value, min_value),
-        *(context, time_unit, time_format),
-    )
-    item_mapping = CatalogueMapping(item_id=item_id, title=title)
-    table_format = table_format_of(separator, encoding, quote, header, columns, explode, drop)
-    wishes: dict[str, Any] = {
-        "name": name or default_name(file),
-        "repeats": repeats,
-        "strip": strip,
-        "drop": sorted(drop or []),
-        "keep": sorted(keep or []),
+    wishes: dict[str, Any] = {"name": name or default_name(file), "repeats": repeats}
+    wishes |= how.wishes()
+    config = {
+        "mapping": asdict(how.mapping),
+        "item_mapping": asdict(how.item_mapping),
+        "table_format": asdict(how.table_format),
+        "items_format": asdict(how.items_format),
+        **wishes,
+        **hashes(file, how.items),
     }
-    how = {"mapping": asdict(mapping), "item_mapping": asdict(item_mapping)}
-    config = {**how, "table_format": asdict(table_format), **wishes, **hashes(file, items)}
+    refuse_inputs(out, file, how.items)
     if is_up_to_date(out, source=file.name, config=config, force=force):
         return
-    reading, catalogue = read_tables(file, mapping, table_format, items, item_mapping)
-    with naming(file):
-        dataset, summary = import_interactions(
-            reading.frame, mapping, catalogue, item_mapping=item_mapping, **wishes
-        )
+    dataset, summary = read_log(file, how, wishes)
     dataset.save(out, source=file.name, config=config)
-    tell(count_unreadable(summary, reading), out)
+    tell(summary, out)
 
 
 @app.command()
+@takes_records
 def validate(
     file: Annotated[Path, typer.Argument(help="A log, or a data folder that genrec wrote.")],
-    user: User = "user_id",
-    item: Item = "item_id",
-    time: Time = None,
-    time_unit: Unit = TimeUnit.AUTO,
-    time_format: Format = None,
-    position: Position = None,
-    event: Event = None,
-    event_in: EventIn = None,
-    value: Value = None,
-    min_value: MinValue = None,
-    context: Context = None,
-    separator: Separator = None,
-    encoding: Encoding = None,
-    quote: Quote = '"',
-    header: Header = True,
-    columns: Columns = None,
-    explode: Explode = None,
-    items: Items = None,
-    item_id: ItemId = "item_id",
-    title: Title = None,
-    drop: Drop = None,
-    keep: Keep = None,
-    strip: Strip = False,
+    how: ImportOptions,
 ) -> None:
     """Looks for problems and writes nothing; exit code 2 if there are any."""
-    if (file / artifacts.MANIFEST_NAME).is_file():
+    if is_data_folder(file):
         dataset = InteractionDataset.load(file)
         console.say(f"{file} is intact: {size_of(dataset)}")
         return
-    mapping = mapping_of(
-        *(user, item, time, position, event, event_in, value, min_value),
-        *(context, time_unit, time_format),
-    )
-    item_mapping = CatalogueMapping(item_id=item_id, title=title)
-    table_format = table_format_of(separator, encoding, quote, header, columns, explode, drop)
-    reading, catalogue = read_tables(file, mapping, table_format, items, item_mapping)
-    checked = check_log(
-        reading.frame, mapping, catalogue, item_mapping, drop or (), keep or (), strip
-    )
+    reading, catalogue = how.read_tables(file)
+    with naming(file):
+        checked = check_log(reading.frame, how.mapping, catalogue, how.item_mapping, **how.wishes())
     if reading.num_unreadable:
         dropped = checked.dropped | {ProblemKind.UNREADABLE_ROW: reading.num_unreadable}
         checked = replace(checked, dropped=dropped)
@@ -215,31 +131,75 @@ def validate(
 
 
 @app.command("describe")
+@takes_records
 def describe_data(
-    folder: Annotated[Path, typer.Argument(help="A data folder that genrec wrote.")],
+    file: Annotated[Path, typer.Argument(help="A data folder that genrec wrote, or a log.")],
+    how: ImportOptions,
+    repeats: RepeatsOption = None,
+    name: NameOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and draw nothing.")] = False,
     picture: Annotated[
         Path | None,
-        typer.Option(help="Where to write the page with charts; beside the folder if left out."),
+        typer.Option(
+            help="Where to write the page with charts; beside the data folder if left out. Of a "
+            "log none is drawn without it."
+        ),
     ] = None,
 ) -> None:
     """Prints what a data set is like, and draws it on a page."""
-    dataset = InteractionDataset.load(folder)
+    if is_data_folder(file):
+        dataset = InteractionDataset.load(file)
+        if picture is None and not as_json:
+            picture = file.parent / f"{file.resolve().name}.html"
+    else:
+        wishes = {"name": name or default_name(file), "repeats": repeats, **how.wishes()}
+        dataset, _ = read_log(file, how, wishes)
+    if picture is not None:
+        refuse_inputs(picture, file, how.items)
     description = describe(dataset)
     if as_json:
         print(json.dumps(description, indent=1))
     else:
         console.show(description_table(description))
-    if picture is None:
-        if as_json:
-            return
-        picture = folder.parent / f"{folder.resolve().name}.html"
-    if picture.resolve().is_relative_to(folder.resolve()):
-        raise InputError(f"{picture} lies in the data folder, which stays as it is; name another")
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    artifacts.write_page(picture, picture_html(dataset, description))
-    if not as_json:
-        console.say(f"wrote {picture}")
+    if picture is not None:
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        artifacts.write_page(picture, picture_html(dataset, description))
+        if not as_json:
+            console.say(f"wrote {picture}")
+
+
+def is_data_folder(path: Path) -> bool:
+    """Whether genrec wrote it."""
+    return (path / artifacts.MANIFEST_NAME).is_file()
+
+
+def read_log(
+    file: Path, how: ImportOptions, wishes: dict[str, Any]
+) -> tuple[InteractionDataset, ImportSummary]:
+    """The data set that a log is, and what became of its rows.
+
+    Raises:
+        InputError: it cannot be read.
+        DataError: it has defects about which nothing was said.
+    """
+    reading, catalogue = how.read_tables(file)
+    with naming(file):
+        dataset, summary = import_interactions(
+            reading.frame, how.mapping, catalogue, item_mapping=how.item_mapping, **wishes
+        )
+    return dataset, count_unreadable(summary, reading)
+
+
+def refuse_inputs(out: Path, *inputs: Path | None) -> None:
+    """Raises an InputError where writing `out` would replace what is read, or a part of it."""
+    target = out.resolve()
+    for each in inputs:
+        if each is not None and (
+            each.resolve() == target
+            or target.is_relative_to(each.resolve())
+            or each.resolve().is_relative_to(target)
+        ):
+            raise InputError(f"{out} would replace {each} or a part of it; name another place")
 
 
 def is_up_to_date(out: Path, *, source: str, config: dict[str, Any], force: bool) -> bool:
@@ -264,32 +224,6 @@ def refuse_to_strand(out: Path) -> None:
             f"{out} holds other data, and {', '.join(beside)} of {run} were made from it; "
             "choose another --out, or replace it with --force and make them anew"
         )
-
-
-@contextmanager
-def naming(file: Path) -> Iterator[None]:
-    """Inside it, a list of problems carries the path that the person gave."""
-    try:
-        yield
-    except DataError as error:
-        raise DataError(str(file), error.problems) from error
-
-
-def read_tables(
-    file: Path,
-    mapping: ColumnMapping,
-    table_format: TableFormat,
-    items: Path | None,
-    item_mapping: CatalogueMapping,
-) -> tuple[TableReading, pl.DataFrame | None]:
-    """The log, and the items where there is a table of them."""
-    reading = read_table_counted(file, text_columns=mapping.text_columns, table_format=table_format)
-    if items is None:
-        return reading, None
-    as_text = (item_mapping.item_id, item_mapping.title or "title")
-    is_text = is_text_file(items)
-    of_items = TableFormat(encoding=table_format.encoding if is_text else None)
-    return reading, read_table(items, text_columns=as_text, table_format=of_items)
 
 
 def count_unreadable(summary: ImportSummary, reading: TableReading) -> ImportSummary:
@@ -329,10 +263,13 @@ def show_problems(file: Path, num_rows: int, checked: CheckedLog) -> None:
         rows = ", ".join(str(row) for row in problem.rows)
         table.add_row(problem.kind, f"{problem.count:,}", rows, problem.detail, problem.examples)
     console.show(table)
-    console.say("rows count from 0 behind the header; `import --drop KIND` leaves such rows out")
-    keepable = [problem.kind for problem in checked.problems if problem.keepable]
+    console.say("rows count from 0 behind the header")
+    droppable = dict.fromkeys(problem.kind for problem in checked.problems if problem.droppable)
+    if droppable:
+        console.say(f"`--drop KIND` leaves such rows out: {', '.join(droppable)}")
+    keepable = dict.fromkeys(problem.kind for problem in checked.problems if problem.keepable)
     if keepable:
-        console.say(f"`import --keep KIND` lets them stay as they are: {', '.join(keepable)}")
+        console.say(f"`--keep KIND` lets them stay as they are: {', '.join(keepable)}")
     raise typer.Exit(2)
 
 

@@ -53,6 +53,8 @@ def embed(
     ):
         console.say(f"{out} is up to date; --force makes it anew")
         return
+    if not force:
+        artifacts.refuse_other_settings(out, kind=EMBEDDINGS_KIND, config=config, parents=parents)
     texts = InteractionDataset.load(data).catalogue.texts()
     encoded = embed_texts(texts, model, cache_dir=cache, max_tokens=max_tokens)
     ItemEmbeddings(vectors=encoded.vectors, model=model).save(out, config=config, parents=parents)

@@ -28,7 +28,7 @@ from genrec.semantic_ids import (
     replacing,
     tokenizer_record,
 )
-from genrec.training import discard_checkpoint, discard_finished_checkpoint
+from genrec.training import can_go_on, discard_checkpoint, discard_finished_checkpoint
 from genrec.training.processes import processes
 
 from . import additions, changes, inspection
@@ -150,6 +150,10 @@ def fit(data: Path, out: Path, source: ItemSource, config: TokenizerConfig, *, f
         return
     if not force:
         refuse_to_lose_items(out)
+        if not can_go_on(work_dir, out):
+            artifacts.refuse_other_settings(
+                out, kind=SEMANTIC_IDS_KIND, config=record, seed=config.seed, parents=parents
+            )
     content, modalities = source.read(InteractionDataset.load(data), seed=config.seed)
     ids = fit_semantic_ids(
         content, config, modalities=modalities, device=device_of_fit(), work_dir=work_dir

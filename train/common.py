@@ -12,7 +12,13 @@ from genrec import artifacts, console
 from genrec.artifacts import Artifact
 from genrec.errors import InputError
 from genrec.interactions import Protocol
-from genrec.training import FitResult, Precision, discard_checkpoint, discard_finished_checkpoint
+from genrec.training import (
+    FitResult,
+    Precision,
+    can_go_on,
+    discard_checkpoint,
+    discard_finished_checkpoint,
+)
 from genrec.training.processes import processes
 
 RunOption = Annotated[Path, typer.Option(help="The run folder; says what is missing in it.")]
@@ -66,6 +72,7 @@ def nothing_to_do(
 
     Raises:
         BusyError: another program is writing `out`.
+        InputError: what stands there was made with other settings.
     """
     is_main = processes().is_main_process
     if is_main:
@@ -76,6 +83,8 @@ def nothing_to_do(
         processes().wait_for_everyone()  # or another would still find it
         return False
     current = artifacts.is_current(out, kind=kind, config=config, seed=seed, parents=parents)
+    if not current and not can_go_on(work_dir, out):
+        artifacts.refuse_other_settings(out, kind=kind, config=config, seed=seed, parents=parents)
     if current and is_main:
         discard_finished_checkpoint(work_dir, out)
         console.say(f"{out} is up to date")

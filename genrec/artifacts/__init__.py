@@ -1,10 +1,10 @@
 """Saved folders: written whole or not at all, and checked before any parser reads a byte."""
 
+from genrec.artifacts.current import is_current, refuse_other_settings
 from genrec.artifacts.files import replace_file, write_page
 from genrec.artifacts.folders import (
     MANIFEST_NAME,
     Artifact,
-    is_current,
     read,
     sha256,
     writing,
@@ -20,6 +20,7 @@ __all__ = [
     "is_current",
     "put_in_place",
     "read",
+    "refuse_other_settings",
     "replace_file",
     "sha256",
     "staging_for",

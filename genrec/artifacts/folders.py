@@ -25,7 +25,15 @@ from genrec.artifacts.locks import claim
 from genrec.artifacts.places import explained, put_in_place, set_modes, staging_for, was_interrupted
 from genrec.errors import ArtifactError, ArtifactMissingError, BusyError
 
-__all__ = ["MANIFEST_NAME", "Artifact", "is_current", "read", "sha256", "writing"]
+__all__ = [
+    "MANIFEST_NAME",
+    "Artifact",
+    "as_json",
+    "read",
+    "refuse_what_is_not_ours",
+    "sha256",
+    "writing",
+]
 
 MANIFEST_NAME = "manifest.json"
 FORMAT_VERSION = 1
@@ -85,14 +93,14 @@ def writing(
         parents: the artefacts it is made from, by name.
 
     Raises:
-        ArtifactError: `path` is a file, or an ordinary folder that is not an artefact; or nothing
-            can be written there.
+        ArtifactError: `path` is a file, an ordinary folder that is not an artefact, or an artefact
+            of another kind; or nothing can be written there.
         BusyError: another process is writing it.
     """
     path = Path(path)
-    _refuse_what_is_not_ours(path)
+    refuse_what_is_not_ours(path, kind)
     with claim(path), explained(path):
-        _refuse_what_is_not_ours(path)  # an interrupted replacement may have been put back
+        refuse_what_is_not_ours(path, kind)  # an interrupted replacement may have been put back
         staging = staging_for(path)
         staging.mkdir()
         try:
@@ -100,7 +108,7 @@ def writing(
             manifest = {
                 "format": FORMAT_VERSION,
                 "kind": kind,
-                "config": _as_json(config),
+                "config": as_json(config),
                 "seed": seed,
                 "parents": {name: parent.digest for name, parent in (parents or {}).items()},
                 "files": _fingerprints(staging),
@@ -175,32 +183,22 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
     return status.st_dev, status.st_ino, status.st_mtime_ns
 
 
-def is_current(
-    path: Path | str,
-    *,
-    kind: str,
-    config: Mapping[str, Any],
-    seed: int | None = None,
-    parents: Mapping[str, Artifact] | None = None,
-) -> bool:
-    """Whether an intact artefact stands at `path` that was made with just these ingredients."""
-    try:
-        artifact = read(path, kind=kind)
-    except ArtifactError:
-        return False
-    digests = {name: parent.digest for name, parent in (parents or {}).items()}
-    return (
-        dict(artifact.config) == _as_json(config)
-        and artifact.seed == seed
-        and dict(artifact.parents) == digests
-    )
-
-
-def _refuse_what_is_not_ours(path: Path) -> None:
-    empty_folder = path.is_dir() and not any(path.iterdir())
-    if path.exists() and not empty_folder and not (path / MANIFEST_NAME).is_file():
+def refuse_what_is_not_ours(path: Path, kind: str) -> None:
+    """Raises an ArtifactError where an artefact of this kind would replace anything else."""
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    if not (path / MANIFEST_NAME).is_file():
         raise ArtifactError(
             f"{path} exists and is not an artefact of genrec; choose another --out or remove it"
+        )
+    try:
+        artifact, _ = _read_manifest(path)
+    except ArtifactError:
+        return
+    if artifact.kind != kind:
+        raise ArtifactError(
+            f"{path} holds {artifact.kind!r}, and {kind!r} would replace it; choose another place, "
+            "or remove it"
         )
 
 
@@ -297,7 +295,7 @@ def _sync(folder: Path) -> None:
                 os.fsync(stream.fileno())
 
 
-def _as_json(config: Mapping[str, Any]) -> dict[str, Any]:
+def as_json(config: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration as it reads back from JSON, so that old and new compare equal."""
     return dict(json.loads(json.dumps(config)))
 

@@ -35,7 +35,7 @@ from genrec.evaluation.order import (
     num_shared,
     shuffled_task,
 )
-from genrec.evaluation.predictions import PredictedLists, load_predictions
+from genrec.evaluation.predictions import PredictedLists, PredictionReading, load_predictions
 from genrec.evaluation.report import REPORT_KIND, render_report, save_report
 from genrec.evaluation.segments import (
     FEW_PEOPLE,
@@ -69,6 +69,7 @@ __all__ = [
     "OrderExample",
     "PairedDifference",
     "PredictedLists",
+    "PredictionReading",
     "RankedLists",
     "bootstrap_mean",
     "choose_example",

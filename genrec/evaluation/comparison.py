@@ -24,7 +24,7 @@ from genrec.evaluation.metrics import NOT_FOUND, recall_at
 from genrec.evaluation.no_history import MADE_BY, no_history_lists, no_history_ranks
 from genrec.evaluation.offline import EvaluationTask, RankedLists, evaluate_source
 from genrec.evaluation.order import choose_example, num_changed, num_shared, shuffled_task
-from genrec.evaluation.predictions import PredictedLists, load_predictions
+from genrec.evaluation.predictions import PredictedLists, PredictionReading, load_predictions
 from genrec.evaluation.segments import segment_rows, segments_of
 from genrec.evaluation.statistics import BootstrapConfig, compare_paired, holm
 from genrec.funnel import FALLBACKS, LastResort, make_funnel
@@ -81,6 +81,7 @@ def compare(
     config: CompareConfig,
     *,
     predictions: Mapping[str, Path] | None = None,
+    reading: PredictionReading | None = None,
 ) -> Json:
     """Every source and every file of predictions judged on the test questions of a split.
 
@@ -92,7 +93,8 @@ def compare(
         split: its test questions are asked; its training part says which items and people are new.
         sources: who is compared, in the order of the tables.
         config: how.
-        predictions: Parquet files of lists that other models made, by name.
+        predictions: tables of lists that other models made, by name.
+        reading: how these are read, and which of their columns mean what.
 
     Returns:
         A tree of JSON values without NaN; `report.json` holds it.
@@ -103,14 +105,10 @@ def compare(
     """
     predictions = predictions or {}
     _check_names(sources, predictions)
-    task = EvaluationTask(
-        questions=split.test,
-        num_items=dataset.num_items,
-        repeats=dataset.repeats,
-        k=LIST_LENGTH,
-    )
+    task = _task_of(dataset, split)
     foreign = {
-        name: load_predictions(path, name, dataset, task) for name, path in predictions.items()
+        name: load_predictions(path, name, dataset, task, reading)
+        for name, path in predictions.items()
     }  # first: their defects should not wait for an hour of evaluation
     lists = {
         name: evaluate_source(source, task, batch_size=config.batch_size, label=name)
@@ -134,6 +132,15 @@ def compare(
         ),
         "no_history": _no_history(dataset, task, sources, config),
     }
+
+
+def _task_of(dataset: InteractionDataset, split: Split) -> EvaluationTask:
+    return EvaluationTask(
+        questions=split.test,
+        num_items=dataset.num_items,
+        repeats=dataset.repeats,
+        k=LIST_LENGTH,
+    )
 
 
 def _protocol(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +13,46 @@ import torch
 from genrec.errors import DataError, InputError, Problem
 from genrec.evaluation.metrics import target_ranks
 from genrec.evaluation.offline import EvaluationTask, Faults, RankedLists, count_faults
-from genrec.interactions import NO_ITEM, InteractionDataset, Recommendations, read_ids, read_table
+from genrec.interactions import (
+    NO_ITEM,
+    InteractionDataset,
+    Recommendations,
+    TableFormat,
+    read_ids,
+    read_table,
+)
+from genrec.interactions.reading import list_paths, select_paths
 
-__all__ = ["PredictedLists", "load_predictions"]
+__all__ = ["PredictedLists", "PredictionReading", "load_predictions"]
 
 IntArray = npt.NDArray[np.int64]
 
 COLUMNS = ("user_id", "item_id", "rank")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionReading:
+    """How tables of foreign lists are read, and which of their columns mean what."""
+
+    user: str = "user_id"
+    item: str = "item_id"
+    rank: str = "rank"
+    table_format: TableFormat = field(default_factory=TableFormat)
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Column of the table -> what it is."""
+        names = dict(zip((self.user, self.item, self.rank), COLUMNS, strict=True))
+        if len(names) < len(COLUMNS):
+            raise InputError(
+                f"user, item and rank are three columns, got {self.user!r}, {self.item!r} and "
+                f"{self.rank!r}"
+            )
+        return names
+
+
+OPTIONS = {"user_id": "--user", "item_id": "--item", "rank": "--rank"}
+"""By which `genrec compare` names the columns."""
 NUM_SHOWN_ROWS = 5
 ROWS_AT_ONCE = 512
 
@@ -36,9 +69,13 @@ class PredictedLists:
 
 
 def load_predictions(
-    path: Path | str, name: str, dataset: InteractionDataset, task: EvaluationTask
+    path: Path | str,
+    name: str,
+    dataset: InteractionDataset,
+    task: EvaluationTask,
+    reading: PredictionReading | None = None,
 ) -> PredictedLists:
-    """The lists of a file (`user_id`, `item_id`, `rank` from 1), judged like any other.
+    """The lists of a table (a user, an item, a rank from 1), judged like any other.
 
     Ranks beyond `task.k` are not looked at; a rank that is left out is an empty place.
 
@@ -47,7 +84,7 @@ def load_predictions(
         DataError: a column is missing, or rows with nulls, unknown users or items, a rank below
             1, a rank or an item twice for one person; all of them at once.
     """
-    table = _read(Path(path))
+    table = _read(Path(path), reading or PredictionReading())
     rows = _indexed(table, dataset)
     problems = _problems(rows)
     if problems:
@@ -75,20 +112,33 @@ def load_predictions(
     )
 
 
-def _read(path: Path) -> pl.DataFrame:
-    table = read_table(path, text_columns=("user_id", "item_id"))
-    missing = [column for column in COLUMNS if column not in table.columns]
+def _read(path: Path, reading: PredictionReading) -> pl.DataFrame:
+    table = read_table(
+        path, text_columns=(reading.user, reading.item), table_format=reading.table_format
+    )
+    table = select_paths(table, [reading.rank])
+    missing = {name: what for name, what in reading.names.items() if name not in table.columns}
     if missing:
-        detail = f"the table has {table.columns}; it needs {', '.join(COLUMNS)}"
         kinds = [
             Problem(
-                kind=f"no-{column}", count=table.height, rows=(), detail=detail, droppable=False
+                kind=f"no-{what}",
+                count=table.height,
+                rows=(),
+                detail=f"the table has no column {name!r}, it has {list_paths(table)}; "
+                f"set {OPTIONS[what]}",
+                droppable=False,
             )
-            for column in missing
+            for name, what in missing.items()
         ]
         raise DataError(str(path), kinds)
+    table = table.select(*reading.names).rename(reading.names)
+    if table["rank"].dtype.is_float() and (table["rank"].drop_nulls() % 1 == 0).all():
+        table = table.with_columns(pl.col("rank").cast(pl.Int64))  # whole numbers beside nulls
     if not table["rank"].dtype.is_integer():
-        raise InputError(f"{path}: rank must be an integer column, it is {table['rank'].dtype}")
+        raise InputError(
+            f"{path}: {reading.rank} must be a column of whole numbers from 1, it has type "
+            f"{table['rank'].dtype}"
+        )
     ids = [read_ids(table, name).alias(name) for name in ("user_id", "item_id")]
     return table.select(*ids, pl.col("rank"))
 
@@ -133,10 +183,15 @@ def _problems(rows: pl.DataFrame) -> list[Problem]:
             rows=tuple(found[:NUM_SHOWN_ROWS]),
             detail=detail,
             droppable=False,
+            values=tuple((row, _told(rows.row(row, named=True))) for row in found[:NUM_SHOWN_ROWS]),
         )
         for kind, (condition, detail) in checks.items()
         if (found := rows.select(condition.fill_null(False).arg_true()).to_series().to_list())
     ]
+
+
+def _told(row: dict[str, object]) -> str:
+    return " ".join(f"{name}={row[name]}" for name in COLUMNS)
 
 
 def _faults(items: IntArray, task: EvaluationTask) -> Faults:

@@ -13,7 +13,7 @@ from genrec import artifacts
 from genrec.artifacts import Artifact
 from genrec.embeddings import EMBEDDINGS_KIND
 from genrec.errors import InputError
-from genrec.interactions import Catalogue, InteractionDataset
+from genrec.interactions import InteractionDataset
 from genrec.semantic_ids import (
     SEMANTIC_IDS_KIND,
     SemanticIdStore,
@@ -78,7 +78,8 @@ def with_added_items(dataset: InteractionDataset, added: SemanticIdStore) -> Int
         )
     titles = pl.Series(added.titles, dtype=pl.String)
     new = pl.DataFrame({"item_id": added.item_ids, "title": titles})
-    return replace(dataset, catalogue=Catalogue(pl.concat([table, new], how="diagonal")))
+    grown = dataset.catalogue.with_table(pl.concat([table, new], how="diagonal"))
+    return replace(dataset, catalogue=grown)
 
 
 def grown_catalogue(model: GenerativeRecommender, added: SemanticIdStore) -> LiveCatalogue:

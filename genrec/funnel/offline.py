@@ -19,6 +19,7 @@ from genrec.console import progress
 from genrec.errors import DataError, InputError
 from genrec.funnel.questions import LONGEST_HISTORY, Question
 from genrec.funnel.recommender import RecommendedItem, Recommender
+from genrec.interactions.defects import naming
 from genrec.interactions.mapping import ColumnMapping
 from genrec.interactions.reading import TableFormat, read_table, table_digest
 from genrec.interactions.validation import check_log
@@ -181,9 +182,10 @@ def read_questions(histories: Path, reading: HistoryReading | None = None) -> li
         text_columns=reading.mapping.text_columns,
         table_format=reading.table_format,
     )
-    checked = check_log(
-        table, reading.mapping, drop=reading.drop, keep=reading.keep, strip=reading.strip
-    )
+    with naming(histories):
+        checked = check_log(
+            table, reading.mapping, drop=reading.drop, keep=reading.keep, strip=reading.strip
+        )
     if checked.problems:
         raise DataError(str(histories), checked.problems)
     for note in checked.notes:

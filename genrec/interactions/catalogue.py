@@ -22,9 +22,11 @@ class Catalogue:
     Args:
         table: one row an item: `item_id` (string, unique, not null), optional `title` (string)
             and any further columns as attributes.
+        text_columns: what describes an item to a text encoder; None takes the title and all
+            attributes. Columns that the table lacks are passed over.
     """
 
-    def __init__(self, table: pl.DataFrame) -> None:
+    def __init__(self, table: pl.DataFrame, text_columns: Sequence[str] | None = None) -> None:
         if "item_id" not in table.columns:
             raise InputError(f"a catalogue needs a column item_id, it has {table.columns}")
         if table.height == 0:
@@ -33,11 +35,12 @@ class Catalogue:
         if ids.null_count() or ids.n_unique() != table.height:
             raise InputError("item_id must be unique and not null in a catalogue")
         self.table = table.with_columns(ids)
+        self.text_columns = None if text_columns is None else tuple(text_columns)
         self._ids: list[str] = ids.to_list()
         self._index_of = {item_id: index for index, item_id in enumerate(self._ids)}
 
     @classmethod
-    def number(cls, table: pl.DataFrame) -> Catalogue:
+    def number(cls, table: pl.DataFrame, text_columns: Sequence[str] | None = None) -> Catalogue:
         """The items of a table, numbered by a hash of their ids.
 
         Whatever order the table has, first appearance or the alphabet, a model that sees numbers
@@ -45,7 +48,11 @@ class Catalogue:
         """
         ids = table["item_id"].cast(pl.String).to_list()
         digests = [hashlib.blake2b(str(item_id).encode()).digest() for item_id in ids]
-        return cls(table[sorted(range(len(ids)), key=digests.__getitem__)])
+        return cls(table[sorted(range(len(ids)), key=digests.__getitem__)], text_columns)
+
+    def with_table(self, table: pl.DataFrame) -> Catalogue:
+        """Other items, which the same columns describe."""
+        return Catalogue(table, self.text_columns)
 
     def __len__(self) -> int:
         return self.table.height
@@ -98,12 +105,20 @@ class Catalogue:
     def texts(self) -> list[str]:
         """What a text encoder reads of each item: its title, then `name: value` per attribute.
 
-        Nested values are told in words, nulls and empty values left out, and so are HTML elements
-        and columns that number the rows. An item without any text gives its id, so that no text
-        is empty.
+        Only `text_columns` where these are named. Nested values are told in words, nulls and empty
+        values left out, and so are HTML elements and columns that number the rows. An item without
+        any text gives its id, so that no text is empty.
         """
         names = [name for name in self.attributes if not is_index_column(name)]
+        has_title = True
+        if self.text_columns is not None:
+            there = [name for name in self.text_columns if name in self.table.columns]
+            names, has_title = [name for name in there if name != "title"], "title" in there
         return [
-            join_words(row["item_id"], row.get("title"), {name: row[name] for name in names})
+            join_words(
+                row["item_id"],
+                row.get("title") if has_title else None,
+                {name: row[name] for name in names},
+            )
             for row in self.table.iter_rows(named=True)
         ]

@@ -7,6 +7,7 @@ import polars as pl
 from genrec.interactions.defects import Defect, ProblemKind
 from genrec.interactions.ids import find_odd_ids, read_ids
 from genrec.interactions.mapping import ColumnMapping
+from genrec.interactions.time_formats import tell_formats
 from genrec.interactions.times import parse_times
 
 __all__ = ["nulls", "read_columns"]
@@ -49,12 +50,16 @@ def _read_times(frame: pl.DataFrame, mapping: ColumnMapping) -> tuple[pl.Series,
         detail=f"there is no time, and no position that would give the order{other}",
         is_problem=mapping.position is None,
     )
+    remedy = tell_formats(column.filter(times.unparsable)) if times.unparsable.any() else ""
+    if not remedy:
+        remedy = (
+            "write ISO 8601 (2014-05-13T10:00:00Z) or numbers of one unit, or say which with "
+            "--time-unit, or how they are written with --time-format, such as '%d/%m/%Y %H:%M'"
+        )
     unparsable = Defect(
         kind=ProblemKind.UNPARSABLE_TIME,
         rows=times.unparsable,
-        detail=f"column {mapping.time!r} was read as {times.reading}, and these are none; write "
-        "ISO 8601 (2014-05-13T10:00:00Z) or numbers of one unit, or say which with --time-unit, or "
-        "how they are written with --time-format, such as '%d/%m/%Y %H:%M'",
+        detail=f"column {mapping.time!r} was read as {times.reading}, and these are none; {remedy}",
         values=column,
     )
     found = [null, unparsable]

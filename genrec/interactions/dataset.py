@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ class _Facts:
 
     name: str
     repeats: Repeats
+    text_columns: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +83,13 @@ class InteractionDataset:
         """
         ingredients = {"source": source, **(config or {})}
         with artifacts.writing(path, kind=DATA_KIND, config=ingredients) as folder:
-            facts = {"name": self.name, "repeats": str(self.repeats)}
+            facts = asdict(
+                _Facts(
+                    name=self.name,
+                    repeats=self.repeats,
+                    text_columns=self.catalogue.text_columns,
+                )
+            )
             (folder / FACTS_NAME).write_text(json.dumps(facts))
             self.catalogue.table.write_parquet(folder / "items.parquet")
             pl.DataFrame({"user_id": self.user_ids}, schema={"user_id": pl.String}).write_parquet(
@@ -110,7 +117,7 @@ class InteractionDataset:
         times = events["timestamp"].fill_null(UNKNOWN_TIME).to_numpy()
         return cls(
             name=facts.name,
-            catalogue=_catalogue_of(items, artifact.path),
+            catalogue=_catalogue_of(items, facts.text_columns, artifact.path),
             user_ids=users,
             histories=Histories(
                 item_index=events["item_index"].to_numpy().astype(np.int64),
@@ -153,8 +160,8 @@ def _require_events(events: pl.DataFrame, num_users: int, num_items: int, path: 
         raise ArtifactError(f"{path}/interactions.parquet is not sorted by user; import again")
 
 
-def _catalogue_of(items: pl.DataFrame, path: Path) -> Catalogue:
+def _catalogue_of(items: pl.DataFrame, text_columns: Sequence[str] | None, path: Path) -> Catalogue:
     try:
-        return Catalogue(items)
+        return Catalogue(items, text_columns)
     except InputError as error:
         raise ArtifactError(f"{path}/items.parquet: {error}; import again") from error

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
 import polars as pl
 
-from genrec.errors import InputError, Problem
+from genrec.errors import DataError, InputError, Problem
 
 __all__ = [
     "Defect",
     "ProblemKind",
     "missing_column",
+    "naming",
     "no_rows",
     "parse_policies",
 ]
@@ -136,6 +138,19 @@ def _parse(
     if unknown:
         raise InputError(f"cannot {verb} {unknown}; what can be {done}: {', '.join(possible)}")
     return tuple(dict.fromkeys(ProblemKind(name) for name in names))
+
+
+@contextmanager
+def naming(source: object) -> Iterator[None]:
+    """Inside it, what is wrong with a table is told with the name of its file."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(str(source), error.problems) from error
+    except InputError as error:
+        if str(source) in str(error):
+            raise
+        raise type(error)(f"{source}: {error}") from error
 
 
 def missing_column(frame: pl.DataFrame, detail: str) -> Problem:

@@ -83,7 +83,14 @@ def read_ids(frame: pl.DataFrame, name: str) -> pl.Series:
     column = frame[name]
     no_ids = column.dtype.is_nested() or column.dtype.is_temporal()
     if no_ids or column.dtype in (pl.Object, pl.Binary, pl.Boolean):
-        raise InputError(f"column {name!r} has type {column.dtype}; ids must be text or numbers")
+        remedy = (
+            f"; unroll the lists into rows with --explode {name}"
+            if isinstance(column.dtype, pl.List | pl.Array)
+            else "; write them so, or name another column"
+        )
+        raise InputError(
+            f"column {name!r} has type {column.dtype}; ids must be text or numbers{remedy}"
+        )
     if column.dtype.is_float():
         column = column.fill_nan(None)
         whole = column.cast(pl.Int64, strict=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -66,17 +66,22 @@ def import_interactions(  # noqa: PLR0913 - one door, with a name for each thing
     if checked.problems:
         raise DataError(name, checked.problems)
     taken = mapping.completed(frame.columns)
-    dataset = _build(checked, taken, name, repeats)
+    described_by = None if item_mapping is None else item_mapping.stored_text_columns
+    dataset = _build(checked, taken, name, repeats, described_by)
     return dataset, summarise_import(dataset, checked, frame, taken, measured=repeats is None)
 
 
 def _build(
-    checked: CheckedLog, mapping: ColumnMapping, name: str, repeats: Repeats | None
+    checked: CheckedLog,
+    mapping: ColumnMapping,
+    name: str,
+    repeats: Repeats | None,
+    text_columns: Sequence[str] | None,
 ) -> InteractionDataset:
     items = checked.items
     if items is None:
         items = checked.events.select(pl.col("item_id").unique())
-    catalogue = Catalogue.number(items)
+    catalogue = Catalogue.number(items, text_columns)
     users = checked.events["user_id"].unique(maintain_order=True)
     row = _ordered_rows(checked.events, users, by_position=mapping.position is not None)
     ordered = checked.events[row]

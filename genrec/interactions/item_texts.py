@@ -36,7 +36,8 @@ def join_words(item_id: str, title: object, attributes: Mapping[str, object]) ->
     parts = [clean(title) if isinstance(title, str) else read_words(title)]
     for name, value in attributes.items():
         words = read_words(value)
-        parts.append(f"{name}: {words}" if words else "")
+        says_something = re.search(r"\w", words) is not None  # a dash stands for nothing
+        parts.append(f"{name}: {words}" if says_something else "")
     return ". ".join(part for part in parts if part) or item_id
 
 

@@ -101,3 +101,25 @@ class CatalogueMapping:
     item_id: str = "item_id"
     title: str | None = None
     """None takes a column `title` where there is one."""
+    text_columns: tuple[str, ...] | None = None
+    """Columns that describe an item to the text encoder, by their names in the items table; None
+    takes all."""
+
+    def __post_init__(self) -> None:
+        if self.text_columns is not None and not (self.text_columns and all(self.text_columns)):
+            raise InputError(
+                f"a text column is empty in {list(self.text_columns)}; name those of --text-columns"
+            )
+
+    @property
+    def stored_names(self) -> dict[str, str]:
+        """Column of the items table -> what a catalogue calls it, where that is another name."""
+        titled = {} if self.title is None else {self.title: "title"}
+        return {self.item_id: "item_id"} | titled
+
+    @property
+    def stored_text_columns(self) -> tuple[str, ...] | None:
+        """`text_columns` by the names that a catalogue gives to its columns."""
+        if self.text_columns is None:
+            return None
+        return tuple(self.stored_names.get(name, name) for name in self.text_columns)

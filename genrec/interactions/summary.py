@@ -189,7 +189,7 @@ def _tell_items(dataset: InteractionDataset) -> list[str]:
     """The texts of the first, the middle and the last item; their numbers tell nothing."""
     last = dataset.num_items - 1
     chosen = sorted({0, last // 2, last})[:ITEMS_SHOWN]
-    few = type(dataset.catalogue)(dataset.catalogue.table[chosen])
+    few = dataset.catalogue.with_table(dataset.catalogue.table[chosen])
     texts = zip(few.item_ids, few.texts(), strict=True)
     return [f"{item_id}: {_cut(text, LONGEST_TEXT)}" for item_id, text in texts]
 

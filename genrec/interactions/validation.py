@@ -21,6 +21,7 @@ from genrec.interactions.ids import find_odd_ids, read_ids, strip_ids, tell_frac
 from genrec.interactions.mapping import CatalogueMapping, ColumnMapping
 from genrec.interactions.ordering import tell_order
 from genrec.interactions.reading import list_paths, select_paths
+from genrec.interactions.usual_names import suggest_column
 
 __all__ = ["CheckedLog", "check_log"]
 
@@ -201,12 +202,17 @@ def _missing_columns(frame: pl.DataFrame, mapping: ColumnMapping) -> list[Proble
     pairs = [*wanted.items(), *(("--context", name) for name in mapping.context)]
     there = list_paths(frame)[:NAMES_SHOWN]
     problems = [
-        missing_column(frame, f"the log has no column {name!r}, it has {there}; set {option}")
+        missing_column(
+            frame,
+            f"the log has no column {name!r}, it has {there}; set {option}"
+            f"{suggest_column(option, there)}",
+        )
         for option, name in pairs
         if name not in frame.columns
     ]
     if mapping.time is None and mapping.position is None:
-        detail = f"nothing orders the events; set --time or --position, there are {frame.columns}"
+        such = suggest_column("--time", there)
+        detail = f"nothing orders the events; set --time or --position{such}; there are {there}"
         problems.append(missing_column(frame, detail))
     return problems
 
@@ -259,7 +265,10 @@ def _check_items(
     """The catalogue with each known id once, and what was wrong with the items table."""
     if items is None:
         return None, [], []
-    columns = {mapping.item_id: "--item-id"} | ({mapping.title: "--title"} if mapping.title else {})
+    columns = dict.fromkeys(mapping.text_columns or (), "--text-columns")
+    columns |= {mapping.item_id: "--item-id"} | (
+        {mapping.title: "--title"} if mapping.title else {}
+    )
     problems = [
         missing_column(
             items, f"the items table has no column {name!r}, it has {items.columns}; set {by}"
@@ -301,9 +310,7 @@ def _named(items: pl.DataFrame, mapping: CatalogueMapping) -> pl.DataFrame:
     """The items table with the catalogue's own column names, `item_id` and `title` first."""
     if mapping.item_id == mapping.title:
         raise InputError(f"column {mapping.item_id!r} cannot be both item id and title")
-    names = {mapping.item_id: "item_id"}
-    if mapping.title is not None:
-        names[mapping.title] = "title"
+    names = mapping.stored_names
     for column, name in names.items():
         if column != name and name in items.columns and name not in names:
             raise InputError(

@@ -34,6 +34,7 @@ from genrec.training.sharding import (
 
 __all__ = [
     "TrainingState",
+    "can_go_on",
     "discard_checkpoint",
     "discard_finished_checkpoint",
     "load_checkpoint",
@@ -153,10 +154,17 @@ def discard_finished_checkpoint(work_dir: Path, result: Path) -> None:
 
     One that was written after the artefact at `result` is of a training that can go on, and stays.
     """
+    if not can_go_on(work_dir, result):
+        discard_checkpoint(work_dir)
+
+
+def can_go_on(work_dir: Path, result: Path) -> bool:
+    """Whether a training of `result` was interrupted after what stands there was written."""
     checkpoint = work_dir / "checkpoint" / artifacts.MANIFEST_NAME
     manifest = result / artifacts.MANIFEST_NAME
-    if not checkpoint.is_file() or checkpoint.stat().st_mtime_ns <= manifest.stat().st_mtime_ns:
-        discard_checkpoint(work_dir)
+    if not checkpoint.is_file():
+        return False
+    return not manifest.is_file() or checkpoint.stat().st_mtime_ns > manifest.stat().st_mtime_ns
 
 
 def _with_format(identity: Mapping[str, Any]) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def test_a_training_shows_its_curve_and_leaves_a_card(
     tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
-    main(["train", "generator", "--run", str(run), "--epochs", "2"])
+    main(["train", "generator", "--run", str(run), "--epochs", "2", "--force"])
     printed = capsys.readouterr()
     result = load_fit_result(run / "generator")
     assert "generator: epoch 1, loss" in printed.err
@@ -53,6 +53,19 @@ def test_a_training_shows_its_curve_and_leaves_a_card(
     assert "On 150 validation questions" in card
     for name in ("data", "embeddings", "semantic_ids"):
         assert f"| {name} | `{artifacts.read(run / name, kind=name).digest}` |" in card
+
+
+def test_a_model_with_other_settings_is_replaced_only_by_force(
+    tiny_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = artifacts.read(tiny_run / "generator", kind="generator").digest
+    with pytest.raises(SystemExit, match="2"):
+        main(["train", "generator", "--run", str(tiny_run), "--epochs", "2"])
+    message = capsys.readouterr().err
+    assert "num_epochs: " in message
+    assert " -> 2" in message
+    assert "--force" in message
+    assert artifacts.read(tiny_run / "generator", kind="generator").digest == before
 
 
 def test_a_refit_says_that_nothing_was_held_back(tiny_run: Path, tmp_path: Path) -> None:
@@ -70,7 +83,7 @@ def test_a_streamed_training_says_how_fast_it_was_and_leaves_no_shards(
     run = tmp_path / "run"
     shutil.copytree(tiny_run, run)
     command = ["train", "generator", "--run", str(run), "--epochs", "2", "--stream"]
-    main(command)
+    main([*command, "--force"])
     said = capsys.readouterr().out
     assert "items/s" in said
     assert "padding" in said
@@ -93,7 +106,7 @@ def test_a_precision_that_the_device_lacks_is_refused(
     run = tmp_path / "run"
     shutil.copytree(tiny_run, run)
     with pytest.raises(SystemExit, match="2"):
-        main(["train", "generator", "--run", str(run), "--precision", "bf16"])
+        main(["train", "generator", "--run", str(run), "--precision", "bf16", "--force"])
     assert "train with precision fp32" in capsys.readouterr().err
 
 

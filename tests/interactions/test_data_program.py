@@ -148,7 +148,7 @@ def test_validate_checks_a_data_folder(
     [
         (("import", "nowhere.csv", "--out", "x"), "there is no file nowhere.csv"),
         (("validate", "nowhere.csv"), "there is no file nowhere.csv"),
-        (("describe", "nowhere"), "nothing complete stands at nowhere"),
+        (("describe", "nowhere"), "there is no file nowhere"),
         (("fetch", "movielens-100k", "--from", "nowhere", "--out", "x"), "neither a file nor"),
     ],
 )
@@ -192,7 +192,7 @@ def test_describe_prints_figures_and_draws_beside_the_folder(
     assert json.loads(printed)["num_events"] == 4
     inside = tmp_path / "data" / "picture.html"
     code, _, message = run(capsys, "describe", tmp_path / "data", "--picture", inside)
-    assert (code, "lies in the data folder" in message) == (2, True)
+    assert (code, "would replace" in message) == (2, True)
     assert run(capsys, "validate", tmp_path / "data")[0] == 0
 
 

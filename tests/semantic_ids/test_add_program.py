@@ -153,7 +153,7 @@ def test_what_new_items_come_from_must_be_named_once(
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        (pl.DataFrame({"name": ["a"]}), "needs a column item_id"),
+        (pl.DataFrame({"name": ["a"]}), "has no column 'item_id'"),
         (pl.DataFrame({"item_id": ["a", None], "title": ["x", "y"]}), "1 row(s) without item_id"),
         (pl.DataFrame({"item_id": ["a", "a"], "title": ["x", "y"]}), "must be unique"),
         (pl.DataFrame({"item_id": ["a"], "weight": [1]}), "rename the columns"),
@@ -247,7 +247,7 @@ def grow(run: Path) -> Path:
 
 def test_one_title_is_changed_by_its_item(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     grow(run)
-    change(run, "i41", "--title", "[b] another")
+    change(run, "i41", "--new-title", "[b] another")
     assert SemanticIdStore.open(run / "semantic_ids").titles == ["thing 40", "[b] another"]
     assert "1 item(s) changed, 0 of them have other codes" in capsys.readouterr().out
 

@@ -47,7 +47,10 @@ def test_the_program_fits_stops_when_nothing_changed_and_inspects(
     assert "0 after" in capsys.readouterr().out
     main(words)
     assert "up to date" in capsys.readouterr().out
-    main([*words, "--seed", "1"])
+    with pytest.raises(SystemExit, match="2"):
+        main([*words, "--seed", "1"])
+    assert "was made with other settings (seed: 0 -> 1)" in capsys.readouterr().err
+    main([*words, "--seed", "1", "--force"])
     assert "wrote" in capsys.readouterr().out
     main(["tokenize", "inspect", str(run / "semantic_ids"), "--json"])
     printed = json.loads(capsys.readouterr().out)
@@ -66,8 +69,13 @@ def test_every_input_gives_unique_ids_and_is_part_of_what_makes_them_current(
     assert len(np.unique(ids.codes, axis=0)) == NUM_ITEMS
     assert (ids.fusion is not None) == (inputs == "fused")
     capsys.readouterr()
-    main([*words, "--inputs", "fused"])
-    assert ("up to date" in capsys.readouterr().out) == (inputs == "fused")
+    if inputs == "fused":
+        main([*words, "--inputs", "fused"])
+        assert "up to date" in capsys.readouterr().out
+    else:
+        with pytest.raises(SystemExit, match="2"):
+            main([*words, "--inputs", "fused"])
+        assert f'inputs: "{inputs}" -> "fused"' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("method", Method)
