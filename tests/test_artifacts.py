@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -438,3 +439,46 @@ def test_only_a_page_of_genrecs_is_replaced_by_a_page(tmp_path: Path) -> None:
         artifacts.write_page(page, text.format(title))
         assert f"<title>{title}</title>" in page.read_text()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.html", "page.html"]
+
+
+def test_another_kind_is_never_replaced(tmp_path: Path) -> None:
+    old = write(tmp_path / "a")
+    with (
+        pytest.raises(ArtifactError, match="holds 'thing', and 'other' would replace it"),
+        artifacts.writing(tmp_path / "a", kind="other", config={}),
+    ):
+        pass
+    with pytest.raises(ArtifactError, match="would replace it"):
+        artifacts.refuse_other_settings(tmp_path / "a", kind="other", config={})
+    assert artifacts.read(tmp_path / "a", kind=KIND).digest == old.digest
+
+
+def test_other_settings_of_the_same_parents_are_told_by_name(tmp_path: Path) -> None:
+    parent = write(tmp_path / "parent")
+    config = {"model": {"width": 8, "depth": 1}, "rate": 0.5}
+    with artifacts.writing(
+        tmp_path / "a", kind=KIND, config=config, seed=0, parents={"data": parent}
+    ):
+        pass
+    asked: dict[str, Any] = {"kind": KIND, "parents": {"data": parent}}
+    artifacts.refuse_other_settings(tmp_path / "a", config=config, seed=0, **asked)
+    other = {"model": {"width": 16}, "rate": 0.5, "name": "x" * 200}
+    with pytest.raises(InputError) as refused:
+        artifacts.refuse_other_settings(tmp_path / "a", config=other, seed=1, **asked)
+    message = str(refused.value)
+    assert "seed: 0 -> 1; model.width: 8 -> 16; model.depth: 1 -> not set; name: not set" in message
+    assert "--force" in message
+    assert len(message) < 400
+
+
+def test_what_was_made_of_other_parents_or_is_broken_may_be_replaced(tmp_path: Path) -> None:
+    one, other = write(tmp_path / "one"), write(tmp_path / "other", "else")
+    with artifacts.writing(tmp_path / "a", kind=KIND, config={}, parents={"data": one}) as folder:
+        (folder / "file").write_text("content")
+    settings: dict[str, Any] = {"kind": KIND, "config": {"x": 1}}
+    artifacts.refuse_other_settings(tmp_path / "a", parents={"data": other}, **settings)
+    with pytest.raises(InputError):
+        artifacts.refuse_other_settings(tmp_path / "a", parents={"data": one}, **settings)
+    (tmp_path / "a" / "file").write_text("altered")
+    artifacts.refuse_other_settings(tmp_path / "a", parents={"data": one}, **settings)
+    artifacts.refuse_other_settings(tmp_path / "nowhere", parents={"data": one}, **settings)

@@ -159,6 +159,18 @@ def test_an_interruption_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -
     assert "run the same command again to go on" in capsys.readouterr().err
 
 
+def test_an_interruption_of_what_begins_anew_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    app = console.program("Works.")
+
+    @app.command()
+    def work(force: bool = False) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit):
+        console.run(app, ["--force"])
+    assert "to go on, without --force, which begins anew" in capsys.readouterr().err
+
+
 def test_a_defect_keeps_its_trace() -> None:
     with pytest.raises(ZeroDivisionError):
         console.run(app_that_raises(ZeroDivisionError()), [])

@@ -118,6 +118,19 @@ def test_predictions_join_the_tables(run: Path, tmp_path: Path) -> None:
     assert compare(run)["methods"].keys() == {*METHODS, "combined_shuffled"}
 
 
+def test_predictions_are_read_by_their_own_columns(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = circle_split().test.target
+    path = tmp_path / "mine.tsv"
+    lines = [f"1\tu{u}\ti{item}\n" for u, item in enumerate(target)]
+    path.write_text("".join(["place\twho\twhat\n", *lines]))
+    words = ["--user", "who", "--item", "what", "--rank", "place"]
+    assert "no column 'user_id'" in refused(run, capsys, "--predictions", f"mine={path}")
+    report = compare(run, "--predictions", f"mine={path}", *words)
+    assert report["methods"]["mine"]["recall@10"] == 1.0
+
+
 @pytest.mark.parametrize(
     ("option", "message"),
     [("mine", "NAME=VALUE"), ("=x", "NAME=VALUE"), ("mine=nowhere.parquet", "there is no file")],

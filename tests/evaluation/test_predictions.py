@@ -9,8 +9,14 @@ import polars as pl
 import pytest
 
 from genrec.errors import DataError, InputError
-from genrec.evaluation import EvaluationTask, PredictedLists, load_predictions, recall_at
-from genrec.interactions import Repeats
+from genrec.evaluation import (
+    EvaluationTask,
+    PredictedLists,
+    PredictionReading,
+    load_predictions,
+    recall_at,
+)
+from genrec.interactions import Repeats, TableFormat
 from tests.evaluation.stubs import NUM_ITEMS, NUM_PEOPLE, circle_split, circle_world
 
 TASK = EvaluationTask(questions=circle_split().test, num_items=NUM_ITEMS, repeats=Repeats.MASK)
@@ -138,3 +144,34 @@ def test_predictions_are_read_from_any_kind_of_table(tmp_path: Path) -> None:
     for name in ("x.csv", "x.jsonl"):
         assert load(tmp_path / name).num_missing_users == expected.num_missing_users
         assert load(tmp_path / name).num_other_users == 0
+
+
+def test_columns_and_text_are_read_as_they_are_said(tmp_path: Path) -> None:
+    lines = [f"{user};{item};{rank}.0" for user, item, rank in right_answers()]
+    path = tmp_path / "lists.csv"
+    path.write_text("\n".join(lines) + "\n")
+    reading = PredictionReading(
+        user="who",
+        item="what",
+        rank="place",
+        table_format=TableFormat(has_header=False, columns=("who", "what", "place")),
+    )
+    found = load_predictions(path, "mine", circle_world(), TASK, reading)
+    assert recall_at(found.lists.ranks, 1).mean() == 1.0
+
+
+def test_a_missing_column_names_the_option(tmp_path: Path) -> None:
+    path = write(tmp_path, right_answers())
+    reading = PredictionReading(rank="place")
+    with pytest.raises(DataError, match="no column 'place'.* set --rank"):
+        load_predictions(path, "mine", circle_world(), TASK, reading)
+
+
+def test_one_column_cannot_mean_two_things() -> None:
+    with pytest.raises(InputError, match="three columns"):
+        PredictionReading(user="a", item="a").names  # noqa: B018
+
+
+def test_a_defect_shows_the_row(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"user_id=nobody item_id=i1 rank=1 \(row 0\)"):
+        load(write(tmp_path, [("nobody", "i1", 1)]))

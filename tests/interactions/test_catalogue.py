@@ -32,6 +32,19 @@ def test_a_text_is_the_title_then_every_attribute_that_is_known() -> None:
     ]
 
 
+def test_named_columns_alone_describe_an_item() -> None:
+    table = catalogue().table
+    assert Catalogue(table, ["price", "title"]).texts() == ["Toy Story. price: 1.5", "y", "z"]
+    assert Catalogue(table, ["brand"]).texts() == ["brand: A", "y", "z"]
+    assert Catalogue(table, ["brand", "gone"]).with_table(table[:1]).texts() == ["brand: A"]
+
+
+def test_a_column_that_numbers_rows_describes_where_it_is_named() -> None:
+    table = pl.DataFrame({"item_id": ["x"], "title": ["T"], "index": [7]})
+    assert Catalogue(table).texts() == ["T"]
+    assert Catalogue(table, ["title", "index"]).texts() == ["T. index: 7"]
+
+
 def test_ids_are_translated_both_ways() -> None:
     items = catalogue()
     assert items.index(["z", "x", "z"]).tolist() == [2, 0, 2]

@@ -293,3 +293,88 @@ def test_a_folder_of_files_is_a_log(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert (code, "no problems in 2 of 2 rows" in printed) == (0, True)
     code, printed, _ = run(capsys, "import", folder, "--out", tmp_path / "data")
     assert (code, "logs: 1 users, 2 items" in printed) == (0, True)
+
+
+def test_columns_are_chosen_that_describe_an_item_and_stay_chosen(
+    files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("import", files[0], "--items", files[1], "--out", tmp_path / "data", *OPTIONS)
+    code, printed, _ = run(capsys, *words, "--text-columns", "name")
+    assert code == 0
+    assert "x: Xylophone\n" in printed
+    assert sorted(InteractionDataset.load(tmp_path / "data").catalogue.texts()) == [
+        *("Xylophone", "Yellow", "Zebra")
+    ]
+    code, _, message = run(capsys, *words, "--text-columns", "name,colour")
+    assert (code, "no column 'colour'" in message, "--text-columns" in message) == (2, True, True)
+
+
+def test_an_items_table_without_names_in_another_encoding_is_read(
+    files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    items = tmp_path / "movies.dat"
+    items.write_bytes("x::Café::Drama\ny::Été::Comedy\nz::Z::Drama\n".encode("latin-1"))
+    words = ["import", files[0], "--items", items, "--out", tmp_path / "data", *OPTIONS[:6]]
+    code, _, message = run(capsys, *words)
+    assert (code, "--items-encoding cp1252" in message) == (2, True)
+    words += ["--items-encoding", "latin-1"]
+    code, _, message = run(capsys, *words)
+    assert (code, "--no-items-header" in message, "--items-columns" in message) == (2, True, True)
+    code, printed, _ = run(
+        capsys, *words, "--no-items-header", "--items-columns", "item_id,title,genres"
+    )
+    assert (code, "x: Café. genres: Drama" in printed) == (0, True)
+
+
+def test_a_log_is_described_before_it_is_imported(
+    files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(path.name for path in tmp_path.iterdir())
+    code, printed, _ = run(capsys, "describe", files[0], *OPTIONS[:6], "--json")
+    assert (code, json.loads(printed)["num_events"]) == (0, 4)
+    assert run(capsys, "describe", files[0], *OPTIONS[:6])[0] == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    page = tmp_path / "page.html"
+    assert run(capsys, "describe", files[0], *OPTIONS[:6], "--picture", page)[0] == 0
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize("out", ["shop.csv", "items.csv", "."])
+def test_what_is_read_is_never_written(
+    files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], out: str
+) -> None:
+    words = ("import", files[0], "--items", files[1], "--out", tmp_path / out, *OPTIONS)
+    code, _, message = run(capsys, *words, "--force")
+    assert (code, "would replace" in message) == (2, True)
+    assert files[0].read_text() == CSV
+    assert files[1].read_text() == ITEMS
+
+
+def test_a_column_of_the_wrong_type_is_told_with_its_file_and_a_way_in(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = pl.DataFrame({"user_id": ["u"], "item_id": [["a", "b"]], "timestamp": [1_700_000_000]})
+    table.write_parquet(tmp_path / "log.parquet")
+    code, _, message = run(capsys, "validate", tmp_path / "log.parquet")
+    assert (code, "log.parquet" in message, "--explode item_id" in message) == (2, True, True)
+    assert run(capsys, "validate", tmp_path / "log.parquet", "--explode", "item_id")[0] == 0
+
+
+def test_times_that_fit_one_format_are_told_which(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text("user_id,item_id,timestamp\nu,a,30/01/23 09:05\nu,b,08/02/23 14:05\n")
+    code, printed, _ = run(capsys, "validate", log)
+    assert (code, "%d/%m/%y %H:%M" in printed) == (2, True)
+    assert run(capsys, "validate", log, "--time-format", "%d/%m/%y %H:%M")[0] == 0
+
+
+def test_a_remedy_is_offered_only_where_there_is_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text("userId,movieId,timestamp\nu,a,1700000000\n")
+    code, printed, _ = run(capsys, "validate", log)
+    assert (code, "--drop" in printed, "--user userId" in printed) == (2, False, True)
+    assert run(capsys, "validate", log, "--user", "userId", "--item", "movieId")[0] == 0

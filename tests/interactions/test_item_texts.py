@@ -40,6 +40,10 @@ def test_a_text_nested_a_hundred_thousand_times_stays_a_text() -> None:
     assert read_words(deep) == deep
 
 
+def test_an_attribute_that_is_a_dash_says_nothing_and_a_title_may_be_one() -> None:
+    assert join_words("7", "!!!", {"price": "—", "brand": "..."}) == "!!!"
+
+
 def test_columns_that_number_the_rows_are_no_words() -> None:
     numbered = ["Unnamed: 0", "Unnamed: 0.1", "index", "level_0", "__index_level_0__", ""]
     assert [is_index_column(name) for name in numbered] == [True] * 6

@@ -16,6 +16,7 @@ from genrec.artifacts import read
 from genrec.embeddings import ItemEmbeddings
 from genrec.interactions import Catalogue, Histories, InteractionDataset, Repeats
 from genrec.semantic_ids.store import SemanticIdStore
+from tokenizer.additions import like_the_catalogue
 
 Floats = npt.NDArray[np.float32]
 
@@ -303,3 +304,24 @@ def test_an_item_of_the_fit_is_not_removed(run: Path, capsys: pytest.CaptureFixt
     with pytest.raises(SystemExit):
         main(["tokenize", "remove", str(run / "semantic_ids")])
     assert "say what to remove" in capsys.readouterr().err
+
+
+def test_a_table_of_new_items_is_read_as_it_is_said(run: Path) -> None:
+    table = run / "new.csv"
+    table.write_text("sku;name;colour\ni40;thing 40;red\n")
+    words = ["--items", str(table), "--separator", ";", "--item-id", "sku", "--title", "name"]
+    main(["tokenize", "add", str(run / "semantic_ids"), *words, "--cache", str(run / "cache")])
+    store = SemanticIdStore.open(run / "semantic_ids")
+    assert (store.item_ids, store.titles) == (["i40"], ["thing 40"])
+    np.testing.assert_array_equal(store.content[0], drawn_from("thing 40. colour: red"))
+    words = ["--items", str(table), "--separator", ";", "--item-id", "sku"]
+    main(["tokenize", "remove", str(run / "semantic_ids"), *words])
+    assert SemanticIdStore.open(run / "semantic_ids").removed.all()
+
+
+def test_columns_that_describe_the_run_s_items_describe_new_ones(run: Path) -> None:
+    dataset = InteractionDataset.load(run / "data")
+    catalogue = Catalogue(dataset.catalogue.table, ["colour"])
+    assert like_the_catalogue(
+        described(range(40, 42)), run / "new.csv", catalogue
+    ).texts() == ["colour: red", "colour: green"]
