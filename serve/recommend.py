@@ -24,10 +24,12 @@ from genrec.funnel import (
     Question,
     RecommendedList,
     Recommender,
+    check_output,
     parse_history,
     recommend_file,
     trained_split,
 )
+from genrec.interactions import table_digest
 from genrec.interactions.options import LogOptions, RowOptions, TextOptions
 from genrec.option_records import takes_records
 
@@ -99,6 +101,9 @@ def recommend(
         keep=tuple(rows.keep or ()),
         strip=rows.strip,
     )
+    if histories is not None and out is not None:
+        check_output(out)
+        table_digest(histories)  # which says so where it cannot be read
     if refit:
         train_on_everything(run)
     if histories is None:

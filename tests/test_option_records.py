@@ -26,13 +26,15 @@ class Table(OptionRecord):
     drop: Annotated[list[str] | None, typer.Option(help="Repeatable.")] = None
 
 
-SEEN: list[tuple[str, Table, bool]] = []
+@pytest.fixture
+def seen() -> list[tuple[str, Table, bool]]:
+    """What the command was called with."""
+    return []
 
 
 @pytest.fixture
-def app() -> typer.Typer:
+def app(seen: list[tuple[str, Table, bool]]) -> typer.Typer:
     app = console.program("Reads tables.")
-    SEEN.clear()
 
     @app.command()
     @takes_records
@@ -41,21 +43,25 @@ def app() -> typer.Typer:
         table: Table,
         force: Annotated[bool, typer.Option()] = False,
     ) -> None:
-        SEEN.append((file, table, force))
+        seen.append((file, table, force))
 
     return app
 
 
-def test_defaults_are_those_of_the_records(app: typer.Typer) -> None:
+def test_defaults_are_those_of_the_records(
+    app: typer.Typer, seen: list[tuple[str, Table, bool]]
+) -> None:
     console.run(app, ["f", "--name", "a"])
-    assert SEEN == [("f", Table(name="a", text=Text(), other=Text()), False)]
+    assert seen == [("f", Table(name="a", text=Text(), other=Text()), False)]
 
 
-def test_what_is_given_reaches_its_record(app: typer.Typer) -> None:
+def test_what_is_given_reaches_its_record(
+    app: typer.Typer, seen: list[tuple[str, Table, bool]]
+) -> None:
     words = ["--separator", ";", "--other-separator", "|", "--no-other-header"]
     console.run(app, ["f", "--name", "a", "--drop", "x", "--drop", "y", "--force", *words])
     text, other = Text(separator=";"), Text(separator="|", header=False)
-    assert SEEN == [("f", Table(name="a", text=text, other=other, drop=["x", "y"]), True)]
+    assert seen == [("f", Table(name="a", text=text, other=other, drop=["x", "y"]), True)]
 
 
 def test_help_tells_every_option_and_whom_it_is_for(
@@ -69,9 +75,11 @@ def test_help_tells_every_option_and_whom_it_is_for(
 
 
 def test_an_option_that_is_required_is_asked_for(
-    app: typer.Typer, capsys: pytest.CaptureFixture[str]
+    app: typer.Typer,
+    seen: list[tuple[str, Table, bool]],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(SystemExit):
         console.run(app, ["f"])
     assert "--name" in capsys.readouterr().err
-    assert SEEN == []
+    assert seen == []

@@ -6,7 +6,7 @@ from genrec.funnel.deadline import DeadlineConfig, DeadlineFunnel, Interruptible
 from genrec.funnel.history_text import format_history, parse_history
 from genrec.funnel.last_resort import LastResort
 from genrec.funnel.latency import Admission, LatencyConfig, LatencyPredictor, RequestSize, Verdict
-from genrec.funnel.offline import FileReport, HistoryReading, recommend_file
+from genrec.funnel.offline import FileReport, HistoryReading, check_output, recommend_file
 from genrec.funnel.questions import CONTEXT_KEYS, EventTime, Question
 from genrec.funnel.ranked import RankedSource, Scorer
 from genrec.funnel.recommender import RecommendedItem, RecommendedList, Recommender
@@ -48,6 +48,7 @@ __all__ = [
     "Scorer",
     "StageTimes",
     "Verdict",
+    "check_output",
     "find_added_items",
     "format_history",
     "grown_catalogue",

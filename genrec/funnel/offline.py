@@ -24,7 +24,7 @@ from genrec.interactions.mapping import ColumnMapping
 from genrec.interactions.reading import TableFormat, read_table, table_digest
 from genrec.interactions.validation import check_log
 
-__all__ = ["FileReport", "HistoryReading", "recommend_file"]
+__all__ = ["FileReport", "HistoryReading", "check_output", "recommend_file"]
 
 log = logging.getLogger(__name__)
 
@@ -103,10 +103,9 @@ def recommend_file(
         BusyError: another process is writing `out`.
         DataError: the table has defects.
     """
-    if out.suffix != ".parquet":
-        raise InputError(f"the output is a Parquet file, {out} does not end in .parquet")
+    check_output(out)
     with artifacts.claim(out):
-        _refuse_what_is_not_ours(out)
+        check_output(out)
         reading = reading or HistoryReading()
         questions = read_questions(histories, reading)
         size = batch_size * batches_per_part
@@ -190,6 +189,10 @@ def read_questions(histories: Path, reading: HistoryReading | None = None) -> li
         raise DataError(str(histories), checked.problems)
     for note in checked.notes:
         log.warning("%s: %s", histories, note)
+    for kind, count in checked.dropped.items():
+        log.warning("%s: dropped %d row(s) with %s", histories, count, kind)
+    for why, count in checked.left_out.items():
+        log.warning("%s: left out by choice: %d row(s), %s", histories, count, why)
     people = (
         checked.events.with_row_index("row")
         .sort("position", "microseconds", "row")
@@ -229,7 +232,14 @@ def _job_of(out: Path) -> str | None:
         return None
 
 
-def _refuse_what_is_not_ours(out: Path) -> None:
+def check_output(out: Path) -> None:
+    """Refuses a place that recommendations are not written to, before any model is loaded.
+
+    Raises:
+        InputError: it is no Parquet file's, or holds something that genrec did not write.
+    """
+    if out.suffix != ".parquet":
+        raise InputError(f"the output is a Parquet file, {out} does not end in .parquet")
     if (out.exists() or out.is_symlink()) and _job_of(out) is None:
         raise InputError(
             f"{out} is there and was not written by genrec, so it is not replaced; choose another "

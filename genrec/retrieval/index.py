@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import faiss
@@ -12,8 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genrec.checked import read_regular
-from genrec.errors import ArtifactError
 from genrec.interactions import NO_ITEM, Recommendations, select_top_k
 
 __all__ = ["EXACT_UP_TO", "ItemIndex"]
@@ -54,39 +51,55 @@ class ItemIndex:
         if num_items <= exact_up_to:
             index: Any = faiss.IndexFlatIP(width)
         else:
-            num_clusters = max(1, int(4 * num_items**0.5))
-            index = faiss.IndexIVFFlat(
-                faiss.IndexFlatIP(width), width, num_clusters, faiss.METRIC_INNER_PRODUCT
-            )
+            index = _empty_clusters(width, max(1, int(4 * num_items**0.5)))
             index.cp.max_points_per_centroid = TRAINING_VECTORS_PER_CLUSTER
             index.train(_numpy(vectors))
-            index.nprobe = max(1, num_clusters // 32)
         index.add(_numpy(vectors))
         return cls(vectors, index)
 
-    def save(self, file: Path) -> None:
-        """Writes the FAISS index; the vectors are saved by their owner."""
-        faiss.write_index(self._faiss, str(file))
+    def clusters(self) -> dict[str, Tensor]:
+        """What cannot be had from the vectors quickly: nothing where all of them are compared.
+
+        Returns:
+            `centroids`, float32 [C, D], and `cluster_of`, int64 [N], below C.
+        """
+        if not isinstance(self._faiss, faiss.IndexIVFFlat):
+            return {}
+        lists: Any = self._faiss.invlists
+        cluster_of = np.empty(len(self.vectors), dtype=np.int64)
+        for number in range(self._faiss.nlist):
+            members = _faiss.rev_swig_ptr(lists.get_ids(number), lists.list_size(number))
+            cluster_of[members] = number
+        centroids = self._faiss.quantizer.reconstruct_n(0, self._faiss.nlist)
+        return {
+            "centroids": torch.from_numpy(centroids),
+            "cluster_of": torch.from_numpy(cluster_of),
+        }
 
     @classmethod
-    def load(cls, vectors: Tensor, file: Path) -> ItemIndex:
-        """The index of these vectors, from `file` where building it anew would take long.
+    def of_clusters(cls, vectors: Tensor, clusters: Mapping[str, Tensor]) -> ItemIndex:
+        """The index of these vectors again, without a training.
 
-        An exact index is its vectors, which are there already: the file is not parsed for it.
+        FAISS parses no file here: one of a stranger's could end the process.
+
+        Args:
+            vectors: float32 [N, D], of length 1.
+            clusters: what `clusters` gave.
 
         Raises:
-            ArtifactError: the file is no index of these vectors.
+            ValueError: an item is in a cluster that there is not.
         """
-        if len(vectors) <= EXACT_UP_TO:
-            index = cls.build(vectors)
-            if faiss.serialize_index(index._faiss).tobytes() != read_regular(file):
-                raise ArtifactError(f"{file} is no index of the vectors beside it; train again")
-            return index
-        try:
-            found = faiss.read_index(str(file))
-            return cls(vectors, found)
-        except (RuntimeError, ValueError, MemoryError) as error:
-            raise ArtifactError(f"{file} is no index of these vectors ({error})") from error
+        if not clusters:
+            return cls.build(vectors, exact_up_to=len(vectors))
+        centroids, cluster_of = _numpy(clusters["centroids"]), clusters["cluster_of"].numpy()
+        if not ((cluster_of >= 0) & (cluster_of < len(centroids))).all():
+            raise ValueError(f"items are in clusters beyond the {len(centroids)} that there are")
+        index = _empty_clusters(vectors.shape[1], len(centroids))
+        index.quantizer.add(centroids)
+        index.is_trained = True
+        pointers = (_faiss.swig_ptr(_numpy(vectors)), None, _faiss.swig_ptr(cluster_of))
+        index.add_core(len(vectors), *pointers)
+        return cls(vectors, index)
 
     def search(
         self, user_vector: Tensor, permitted: Tensor | None, k: int, source: str
@@ -162,6 +175,15 @@ class ItemIndex:
         chosen = found.gather(1, best.item_index.clamp(min=0))
         item_index = chosen.masked_fill(best.item_index == NO_ITEM, NO_ITEM)
         return Recommendations(item_index=item_index, score=best.score, source=source)
+
+
+def _empty_clusters(width: int, num_clusters: int) -> Any:
+    """An untrained index that looks into one cluster of 32."""
+    index: Any = faiss.IndexIVFFlat(
+        faiss.IndexFlatIP(width), width, num_clusters, faiss.METRIC_INNER_PRODUCT
+    )
+    index.nprobe = max(1, num_clusters // 32)
+    return index
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from genrec.checked.weights import read_weights, require_module, weight_shapes
 from genrec.embeddings import ItemEmbeddings
 from genrec.errors import ArtifactError
 from genrec.interactions import Recommendations, RequestBatch, answer_in_parts
-from genrec.retrieval.index import ItemIndex
+from genrec.retrieval.index import EXACT_UP_TO, ItemIndex
 from genrec.retrieval.two_tower import TwoTowerConfig, TwoTowerModel
 from genrec.training import FitResult
 
@@ -34,6 +34,8 @@ __all__ = [
 ]
 
 TWO_TOWER_KIND = "two_tower"
+CLUSTERS_NAME = "clusters.safetensors"
+"""Beside the vectors where there are too many to compare them all."""
 ROWS_AT_ONCE = 1024
 MOST_EVENTS = 1 << 40
 """More than any log has of one item."""
@@ -91,7 +93,9 @@ class TwoTower:
                 "vectors": self.index.vectors.contiguous(),
             }
             save_file(items, folder / "items.safetensors")
-            self.index.save(folder / "items.faiss")
+            clusters = self.index.clusters()
+            if clusters:
+                save_file(clusters, folder / CLUSTERS_NAME)
             np.save(folder / "counts.npy", self.counts, allow_pickle=False)
             (folder / "training.json").write_text(json.dumps(asdict(self.result), indent=1))
 
@@ -128,12 +132,27 @@ class TwoTower:
         return cls(
             model=model.eval(),
             item_inputs=items["inputs"],
-            index=ItemIndex.load(items["vectors"], artifact.file("items.faiss")),
+            index=_index_of(artifact, items["vectors"]),
             counts=counts,
             result=make_record(
                 FitResult, read_json(artifact.file("training.json")), f"{path}/training.json"
             ),
         )
+
+
+def _index_of(artifact: Artifact, vectors: Tensor) -> ItemIndex:
+    if len(vectors) <= EXACT_UP_TO:
+        return ItemIndex.build(vectors)
+    file = artifact.file(CLUSTERS_NAME)
+    num_items, width = vectors.shape
+    expected = {
+        "centroids": (torch.float32, (None, width)),
+        "cluster_of": (torch.int64, (num_items,)),
+    }
+    try:
+        return ItemIndex.of_clusters(vectors, read_weights(file, expected))
+    except ValueError as error:
+        raise ArtifactError(f"{file}: {error}; train again") from error
 
 
 def read_item_vectors(path: Path | str) -> ItemEmbeddings:

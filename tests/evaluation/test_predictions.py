@@ -163,7 +163,7 @@ def test_columns_and_text_are_read_as_they_are_said(tmp_path: Path) -> None:
 def test_a_missing_column_names_the_option(tmp_path: Path) -> None:
     path = write(tmp_path, right_answers())
     reading = PredictionReading(rank="place")
-    with pytest.raises(DataError, match="no column 'place'.* set --rank"):
+    with pytest.raises(DataError, match=r"no column 'place'.* set --rank"):
         load_predictions(path, "mine", circle_world(), TASK, reading)
 
 

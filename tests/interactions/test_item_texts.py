@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from genrec.interactions import Catalogue
-from genrec.interactions.item_texts import is_index_column, read_words
+from genrec.interactions.item_texts import is_index_column, join_words, read_words
 
 
 @pytest.mark.parametrize(

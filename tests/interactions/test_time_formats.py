@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
 
 from genrec.interactions.time_formats import fitting_formats, tell_formats
 
-MOMENTS = [datetime(2023, 1, 30, 9, 5) + timedelta(days=9 * n, hours=5 * n) for n in range(12)]
+FIRST = datetime(2023, 1, 30, 9, 5, tzinfo=UTC)
+MOMENTS = [FIRST + timedelta(days=9 * n, hours=5 * n) for n in range(12)]
 
 
 @pytest.mark.parametrize(
@@ -36,7 +37,7 @@ def test_several_that_fit_are_all_named() -> None:
 
 
 def test_a_time_that_has_not_come_fits_nothing() -> None:
-    next_year = (datetime.now() + timedelta(days=400)).strftime("%d.%m.%Y")
+    next_year = (datetime.now(UTC) + timedelta(days=400)).strftime("%d.%m.%Y")
     assert fitting_formats(pl.Series([next_year])) == []
 
 

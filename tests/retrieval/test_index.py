@@ -123,3 +123,32 @@ def test_few_forbidden_items_are_fetched_and_dropped_without_a_search_for_each_r
     found = ItemIndex.build(vectors).search(users, permitted, 10, "two_tower")
     expected = select_top_k(users @ vectors.T, permitted, 10, "dense")
     assert found.item_index.tolist() == expected.item_index.tolist()
+
+
+def test_clusters_give_the_very_index_again() -> None:
+    vectors, users = unit(NUM_ITEMS, 0), unit(20, 1)
+    index = ItemIndex.build(vectors, exact_up_to=100)
+    clusters = index.clusters()
+    assert clusters["centroids"].shape[0] == clusters["cluster_of"].max() + 1
+    again = ItemIndex.of_clusters(vectors, clusters)
+    one, other = (faiss.serialize_index(each._faiss) for each in (index, again))
+    np.testing.assert_array_equal(one, other)
+    found = [each.search(users, None, 10, "two_tower") for each in (index, again)]
+    assert found[0].item_index.tolist() == found[1].item_index.tolist()
+
+
+def test_an_exact_index_needs_nothing_but_its_vectors() -> None:
+    vectors = unit(50, 0)
+    assert ItemIndex.build(vectors).clusters() == {}
+    found = ItemIndex.of_clusters(vectors, {}).search(unit(3, 1), None, 5, "two_tower")
+    expected = ItemIndex.build(vectors).search(unit(3, 1), None, 5, "two_tower")
+    assert found.item_index.tolist() == expected.item_index.tolist()
+
+
+@pytest.mark.parametrize("wrong", [-1, 10**9])
+def test_an_item_in_a_cluster_that_there_is_not_is_refused(wrong: int) -> None:
+    vectors = unit(NUM_ITEMS, 0)
+    clusters = ItemIndex.build(vectors, exact_up_to=100).clusters()
+    clusters["cluster_of"][7] = wrong
+    with pytest.raises(ValueError, match="beyond the"):
+        ItemIndex.of_clusters(vectors, clusters)

@@ -1,8 +1,9 @@
 """A process that has imported everything and forks a program at once, so that kills are cheap.
 
-It reads a line of JSON on standard input (`commands`, `kill_after`), runs the commands side by
-side, kills the first after so many seconds, and answers a line: each one's exit code, seconds and
-words.
+It reads a line of JSON on standard input (`commands`, `kill_after`, `memory`, `user`), runs the
+commands side by side, kills the first after so many seconds, and answers a line: each one's exit
+code, seconds and words. `memory` are the bytes that a command may take beyond what it begins with,
+`user` is the number of the user that it becomes.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import resource
 import signal
 import sys
 import tempfile
 import threading
 import time
+from pathlib import Path
 from typing import IO
 
 from genrec.__main__ import PROGRAMS, main
@@ -22,13 +25,29 @@ from genrec.__main__ import PROGRAMS, main
 HEAVY = ("faiss", "lightgbm", "transformers", "sklearn", "plotly.graph_objects")
 
 
-def start(command: list[str], words: IO[bytes]) -> int:
+def limit(memory: int | None, user: int | None) -> None:
+    """Takes memory and rights from this process, for good."""
+    if memory is not None:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        most = pages * os.sysconf("SC_PAGE_SIZE") + memory
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    if user is not None:
+        os.setgroups([])
+        os.setgid(user)
+        os.setuid(user)
+        os.environ["HOME"] = "/nowhere"
+
+
+def start(
+    command: list[str], words: IO[bytes], memory: int | None = None, user: int | None = None
+) -> int:
     """The process id of a child that runs a command of genrec's."""
     child = os.fork()
     if child:
         return child
     code = 1
     try:
+        limit(memory, user)
         for stream in (1, 2):
             os.dup2(words.fileno(), stream)
         main(command)
@@ -43,11 +62,17 @@ def start(command: list[str], words: IO[bytes]) -> int:
         os._exit(code)
 
 
-def answer(commands: list[list[str]], kill_after: float | None) -> list[list[object]]:
+def answer(
+    commands: list[list[str]],
+    kill_after: float | None,
+    memory: int | None = None,
+    user: int | None = None,
+) -> list[list[object]]:
     """What became of the commands, in their order."""
     files = [tempfile.TemporaryFile() for _ in commands]  # noqa: SIM115
     begin = time.monotonic()
-    children = [start(command, words) for command, words in zip(commands, files, strict=True)]
+    pairs = zip(commands, files, strict=True)
+    children = [start(command, words, memory, user) for command, words in pairs]
     done: dict[int, tuple[int, float]] = {}
     if kill_after is not None:
         while time.monotonic() < begin + kill_after and children[0] not in done:
@@ -89,7 +114,7 @@ def serve() -> None:
     say("ready")
     for line in sys.stdin:
         asked = json.loads(line)
-        say(json.dumps(answer(asked["commands"], asked["kill_after"])))
+        say(json.dumps(answer(**asked)))
 
 
 if __name__ == "__main__":

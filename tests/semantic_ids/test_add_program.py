@@ -16,7 +16,6 @@ from genrec.artifacts import read
 from genrec.embeddings import ItemEmbeddings
 from genrec.interactions import Catalogue, Histories, InteractionDataset, Repeats
 from genrec.semantic_ids.store import SemanticIdStore
-from tokenizer.additions import like_the_catalogue
 
 Floats = npt.NDArray[np.float32]
 
@@ -63,10 +62,10 @@ def described(items: range) -> pl.DataFrame:
     )
 
 
-def save_data(path: Path, items: pl.DataFrame) -> None:
+def save_data(path: Path, items: pl.DataFrame, text_columns: list[str] | None = None) -> None:
     InteractionDataset(
         name="things",
-        catalogue=Catalogue(items),
+        catalogue=Catalogue(items, text_columns),
         user_ids=["u", "v"],
         histories=Histories.from_lists([[0, 1, 2, 3, 4, 5], [3, 2, 1, 6, 7]]),
         repeats=Repeats.MASK,
@@ -319,9 +318,14 @@ def test_a_table_of_new_items_is_read_as_it_is_said(run: Path) -> None:
     assert SemanticIdStore.open(run / "semantic_ids").removed.all()
 
 
-def test_columns_that_describe_the_run_s_items_describe_new_ones(run: Path) -> None:
-    dataset = InteractionDataset.load(run / "data")
-    catalogue = Catalogue(dataset.catalogue.table, ["colour"])
-    assert like_the_catalogue(
-        described(range(40, 42)), run / "new.csv", catalogue
-    ).texts() == ["colour: red", "colour: green"]
+def test_columns_that_describe_the_run_s_items_describe_new_ones(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    save_data(run / "data", described(range(NUM_ITEMS)), text_columns=["colour"])
+    cache = ["--cache", str(tmp_path / "cache")]
+    main(["embed", *options(run, "data"), "--out", str(run / "embeddings"), *cache])
+    tokenize(run, "--embeddings", str(run / "embeddings"))
+    described(range(40, 42)).write_parquet(run / "new.parquet")
+    words = ["--items", str(run / "new.parquet"), *cache]
+    main(["tokenize", "add", str(run / "semantic_ids"), *words])
+    content = SemanticIdStore.open(run / "semantic_ids").content
+    np.testing.assert_array_equal(content[0], drawn_from("colour: red"))
