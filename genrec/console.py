@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -35,6 +37,10 @@ __all__ = [
 EXIT_SYSTEM_ERROR = 1
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
+LACK_OF_MEMORY = re.compile(
+    "allocate memory|out of memory|bad_alloc|failed to map segment|could not create a primitive",
+    re.IGNORECASE,
+)
 SECONDS_BETWEEN_LINES = 15.0
 PAGE_WIDTH = 132
 """Of tables where nobody says how wide the page is."""
@@ -65,7 +71,7 @@ def run(app: typer.Typer, argv: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if argv is None else argv)
     _write_what_cannot_be_encoded()
     try:
-        with _log_shown(), _holding():
+        with _log_shown(), _holding(), _threads_leave_no_trace():
             command(args=arguments, prog_name=_called_as)
     except GenrecError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -73,17 +79,11 @@ def run(app: typer.Typer, argv: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()  # who read our output has left; nothing can be said
         raise SystemExit(EXIT_SYSTEM_ERROR) from None
-    except OSError as error:
-        if error.strerror is None:
+    except (OSError, MemoryError, RuntimeError, ImportError) as error:
+        refusal = _tell_refusal(error)
+        if refusal is None:
             raise
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"error: {where}{error.strerror}", file=sys.stderr)
-        raise SystemExit(EXIT_SYSTEM_ERROR) from None
-    except MemoryError:
-        print(
-            "error: there is not enough memory; end other programs, or give this one less to do",
-            file=sys.stderr,
-        )
+        print(f"error: {refusal}", file=sys.stderr)
         raise SystemExit(EXIT_SYSTEM_ERROR) from None
     except SystemExit as left:
         if left.code == EXIT_INTERRUPTED:
@@ -91,6 +91,18 @@ def run(app: typer.Typer, argv: Sequence[str] | None = None) -> None:
             print(f"interrupted; run the same command again to go on{but}", file=sys.stderr)
         if left.code:
             raise
+
+
+def _tell_refusal(error: Exception) -> str | None:
+    """What the system refused, in words; None where the error is something else.
+
+    torch and the system's loader tell of too little memory in words alone.
+    """
+    if isinstance(error, MemoryError) or LACK_OF_MEMORY.search(str(error)):
+        return "there is not enough memory; end other programs, or give this one less to do"
+    if isinstance(error, OSError) and error.strerror is not None:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return None
 
 
 def _write_what_cannot_be_encoded() -> None:
@@ -116,6 +128,22 @@ def _holding() -> Iterator[None]:
             yield
     finally:
         _held = before
+
+
+@contextmanager
+def _threads_leave_no_trace() -> Iterator[None]:
+    """Inside it, who waits for a thread tells what the system refused it, once, as an error."""
+    before = threading.excepthook
+
+    def tell(failed: threading.ExceptHookArgs) -> None:
+        if not isinstance(failed.exc_value, OSError | MemoryError):
+            before(failed)
+
+    threading.excepthook = tell
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 @contextmanager

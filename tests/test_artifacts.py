@@ -466,7 +466,8 @@ def test_other_settings_of_the_same_parents_are_told_by_name(tmp_path: Path) -> 
     with pytest.raises(InputError) as refused:
         artifacts.refuse_other_settings(tmp_path / "a", config=other, seed=1, **asked)
     message = str(refused.value)
-    assert "seed: 0 -> 1; model.width: 8 -> 16; model.depth: 1 -> not set; name: not set" in message
+    for told in ("seed: 0 -> 1", "model.width: 8 -> 16", "model.depth: 1 -> not set", "name: not"):
+        assert told in message
     assert "--force" in message
     assert len(message) < 400
 

@@ -181,6 +181,8 @@ def test_a_defect_keeps_its_trace() -> None:
     [
         (PermissionError(13, "Permission denied", "a.csv"), "error: a.csv: Permission denied"),
         (MemoryError(), "error: there is not enough memory"),
+        (RuntimeError("can't allocate memory: 128 bytes"), "error: there is not enough memory"),
+        (ImportError("x.so: failed to map segment"), "error: there is not enough memory"),
     ],
 )
 def test_what_the_system_refuses_is_one_message_and_exit_code_1(

@@ -29,6 +29,8 @@ __all__ = [
 AT_FDCWD = -100
 RENAME_EXCHANGE = 2
 PARTIAL, OLD = "partial", "old"
+SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
+"""What numpy says where an array did not fit."""
 DISK_TROUBLE = {
     errno.ENOSPC: "free space there",
     errno.EDQUOT: "free space in your quota",
@@ -95,22 +97,25 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except ArtifactError:
         raise
-    except OSError as error:
-        remedy = DISK_TROUBLE.get(error.errno or 0)
-        if remedy is None:
-            raise
-        raise ArtifactError(
-            f"{path} cannot be written ({error.strerror}): {remedy}. What stood there is as it was"
-        ) from error
     except Exception as error:
-        # Writers that are not Python's tell of a full disk in words alone.
-        if os.strerror(errno.ENOSPC).lower() not in str(error).lower():
+        number = _trouble_of(error)
+        if number is None:
             raise
-        remedy = DISK_TROUBLE[errno.ENOSPC]
         raise ArtifactError(
-            f"{path} cannot be written ({os.strerror(errno.ENOSPC)}): {remedy}. What stood there "
-            "is as it was"
+            f"{path} cannot be written ({os.strerror(number)}): {DISK_TROUBLE[number]}. What stood "
+            "there is as it was"
         ) from error
+
+
+def _trouble_of(error: Exception) -> int | None:
+    """The number of the system's error, of which writers that are not Python's have but words."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno if error.errno in DISK_TROUBLE else None
+    words = str(error)
+    is_full = os.strerror(errno.ENOSPC).lower() in words.lower()
+    if is_full or SHORT_WRITE.fullmatch(words):
+        return errno.ENOSPC
+    return None
 
 
 def _exchange(one: Path, other: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -31,7 +32,7 @@ def weight_shapes(path: Path) -> dict[str, tuple[int, ...]]:
                 for name in weights.keys()  # noqa: SIM118
             }
     except (SafetensorError, ValueError, OverflowError, MemoryError) as error:
-        raise ArtifactError(f"{path} holds no weights ({error}); make it again") from error
+        raise _no_weights(path, error) from error
 
 
 def read_weights(
@@ -49,7 +50,7 @@ def read_weights(
     try:
         weights = load(read_regular(path))
     except (SafetensorError, ValueError, KeyError, OverflowError, MemoryError) as error:
-        raise ArtifactError(f"{path} holds no weights ({error}); make it again") from error
+        raise _no_weights(path, error) from error
     if expected is not None:
         found = {name: (each.dtype, tuple(each.shape)) for name, each in weights.items()}
         if set(found) != set(expected):
@@ -68,6 +69,13 @@ def read_weights(
         if each.is_floating_point() and not bool(torch.isfinite(each).all()):
             raise ArtifactError(f"{path}: {name} has NaN or infinity in it; make it again")
     return weights
+
+
+def _no_weights(path: Path, error: Exception) -> Exception:
+    """What to raise: a file that the system has no memory for is not one that must be made anew."""
+    if os.strerror(errno.ENOMEM) in str(error):
+        return MemoryError(f"{path}: {error}")
+    return ArtifactError(f"{path} holds no weights ({error}); make it again")
 
 
 def require_module(path: Path, make: Callable[[], nn.Module]) -> None:

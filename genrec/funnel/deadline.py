@@ -150,6 +150,18 @@ class DeadlineFunnel:
         """The k best permitted items of each question, without a deadline."""
         return self.answer(requests, k).recommendations
 
+    def answer_by_primary(self, requests: RequestBatch, k: int) -> Recommendations:
+        """The primary's own answer or its own error: for what is kept, and is not to be mixed.
+
+        Raises:
+            InputError: k is not positive.
+        """
+        if k < 1:
+            raise InputError(f"k must be at least 1, got {k}")
+        found = self.primary.recommend(requests, min(k, self._last_resort.num_items))
+        self._count(f"served:{found.source}")
+        return found
+
     def answer(self, requests: RequestBatch, k: int, budget_ms: float | None = None) -> Answer:
         """One answer for all the questions of this batch, by the best source that fits.
 

@@ -138,7 +138,10 @@ def _answer(
             people = questions[start : start + size]
             part = _find_part(work, start // size)
             if part is None:
-                lists = recommender.recommend_many(people, k=k, batch_size=batch_size)
+                # Lists of another method would stand there for good, among those that were asked.
+                lists = recommender.recommend_many(
+                    people, k=k, batch_size=batch_size, fall_back=False
+                )
                 part = _write_part(_table(people, list(lists)), work, start // size)
             else:
                 num_resumed += len(people)

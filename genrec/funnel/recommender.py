@@ -293,6 +293,7 @@ class Recommender:
         exclude: Iterable[str] = (),
         only: Iterable[str] | None = None,
         batch_size: int = 256,
+        fall_back: bool = True,
     ) -> Iterator[list[RecommendedItem]]:
         """One list per question, in order, made in batches and without a deadline.
 
@@ -302,6 +303,8 @@ class Recommender:
             exclude: item ids that must not be recommended to anybody.
             only: the item ids that may be; None permits all.
             batch_size: questions answered together.
+            fall_back: whether another method answers where this one fails; otherwise its error is
+                raised.
         """
         self._process.check("this Recommender")
         k = _whole_number(k)
@@ -314,8 +317,11 @@ class Recommender:
         for start in range(0, len(asked), batch_size):
             requests = self._reader.read(asked[start : start + batch_size], exclude, only)
             with torch.inference_mode():
-                answer = self._funnel.answer(requests, k)
-            yield from self._as_items(answer.recommendations)
+                if fall_back:
+                    found = self._funnel.answer(requests, k).recommendations
+                else:
+                    found = self._funnel.answer_by_primary(requests, k)
+            yield from self._as_items(found)
 
     def _as_items(self, found: Recommendations) -> Iterator[list[RecommendedItem]]:
         catalogue = self.dataset.catalogue

@@ -34,20 +34,22 @@ SHAPES = {
 }
 """What may stand for each part; the parser itself takes a year of two digits for the year 23."""
 PART = re.compile("|".join(map(re.escape, sorted(SHAPES, key=len, reverse=True))))
-VALUES_TRIED = 2_000
+VALUES_TRIED = 500
+"""Before all of them are: most formats fit none."""
 
 
 def fitting_formats(values: pl.Series) -> list[str]:
-    """The formats by which each of these texts is a time of the past; of many, a sample is tried.
+    """The formats by which each of these texts is a time of the past.
 
     Args:
         values: texts, nulls are passed over.
     """
     known = values.drop_nulls().str.strip_chars()
-    known = known.gather_every(1 + len(known) // VALUES_TRIED)
     if known.is_empty():
         return []
-    found = [each for each in _candidates() if _fits(known, each)]
+    few = known.gather_every(1 + len(known) // VALUES_TRIED)
+    likely = [each for each in _candidates() if _fits(few, each)]
+    found = [each for each in likely if _fits(known, each)]
     # %B takes short names of months too.
     return [each for each in found if each.replace("%B", "%b") == each or "%b" not in str(found)]
 

@@ -19,6 +19,7 @@ from accelerate import Accelerator, DistributedType
 from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from torch import nn
 
+from genrec import artifacts
 from genrec.console import Progress
 from genrec.errors import TrainingError
 from genrec.training.batches import Batch, Batches
@@ -79,7 +80,8 @@ def fit(
         InputError: the device does not have the precision.
         ArtifactError: the checkpoint was altered.
     """
-    return _Run(model, batches, config, work_dir, label, identity or {}).fit(validate, metric)
+    with artifacts.explained(work_dir):
+        return _Run(model, batches, config, work_dir, label, identity or {}).fit(validate, metric)
 
 
 class _Run:

@@ -282,3 +282,19 @@ def test_a_missing_file_and_a_wrong_ending_are_refused(
         recommend_file(recommender, tmp_path / "none.csv", tmp_path / "out.parquet")
     with pytest.raises(InputError, match=r"\.parquet"):
         recommend_file(recommender, file, tmp_path / "out.csv")
+
+
+def test_a_method_that_fails_is_not_replaced_by_another_in_a_file(
+    recommender: Recommender, source: MortalSource, file: Path, tmp_path: Path
+) -> None:
+    def fail(*_: object) -> Recommendations:
+        raise RuntimeError("out of order")
+
+    out = tmp_path / "lists.parquet"
+    answer, source.recommend = source.recommend, fail  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError, match="out of order"):
+        recommend_file(recommender, file, out)
+    assert not out.exists()
+    source.recommend = answer  # type: ignore[method-assign]
+    recommend_file(recommender, file, out)
+    assert set(pl.read_parquet(out)["served_by"]) == {"combined"}

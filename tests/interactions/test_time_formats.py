@@ -52,5 +52,5 @@ def test_numbers_have_no_format() -> None:
 
 def test_one_value_among_many_decides() -> None:
     texts = ["01/02/2024"] * 5_000 + ["13/02/2024"]
-    assert fitting_formats(pl.Series(texts)) in (["%d/%m/%Y"], ["%d/%m/%Y", "%m/%d/%Y"])
-    assert fitting_formats(pl.Series(texts[-2_000:])) == ["%d/%m/%Y"]
+    assert fitting_formats(pl.Series(texts[:-1])) == ["%d/%m/%Y", "%m/%d/%Y"]
+    assert fitting_formats(pl.Series(texts)) == ["%d/%m/%Y"]

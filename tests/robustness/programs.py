@@ -78,14 +78,14 @@ class Zygote:
         *commands: Sequence[str],
         kill_after: float | None = None,
         memory: int | None = None,
-        user: int | None = None,
+        without_rights: bool = False,
     ) -> list[Ended]:
         assert self.process.stdin is not None
         asked = {
             "commands": commands,
             "kill_after": kill_after,
             "memory": memory,
-            "user": user,
+            "without_rights": without_rights,
         }
         self.process.stdin.write(json.dumps(asked) + "\n")
         self.process.stdin.flush()

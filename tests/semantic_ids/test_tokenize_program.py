@@ -49,7 +49,7 @@ def test_the_program_fits_stops_when_nothing_changed_and_inspects(
     assert "up to date" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="2"):
         main([*words, "--seed", "1"])
-    assert "was made with other settings (seed: 0 -> 1)" in capsys.readouterr().err
+    assert "was made with other settings (seed: 0 -> 1;" in capsys.readouterr().err
     main([*words, "--seed", "1", "--force"])
     assert "wrote" in capsys.readouterr().out
     main(["tokenize", "inspect", str(run / "semantic_ids"), "--json"])
