@@ -175,11 +175,14 @@ def inspected_ids(
     ids, embeddings = SemanticIds.load(path), find_embeddings(path)
     two_tower = find_parent(path, "two_tower", kind=TWO_TOWER_KIND)
     categories = categories_of(dataset.catalogue)
+    content = None
+    if embeddings is not None:
+        content = ItemEmbeddings.load(embeddings, num_items=dataset.num_items).vectors
     inspection = inspect_ids(
         ids,
         catalogue=dataset.catalogue,
         categories=categories,
-        content=None if embeddings is None else ItemEmbeddings.load(embeddings).vectors,
+        content=content,
         train=train,
         collaborative=None if two_tower is None else read_item_vectors(two_tower),
     )

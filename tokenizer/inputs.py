@@ -147,7 +147,7 @@ class ItemSource:
 
     def _content(self, dataset: InteractionDataset) -> ItemEmbeddings:
         if self.embeddings is not None:
-            return ItemEmbeddings.load(self.embeddings)
+            return ItemEmbeddings.load(self.embeddings, num_items=dataset.num_items)
         texts = dataset.catalogue.texts()
         vectors = embed_texts(texts, cache_dir=self.cache).vectors
         return ItemEmbeddings(vectors=vectors, model=DEFAULT_MODEL)

@@ -68,11 +68,14 @@ def inspect(
     two_tower = find_parent(ids, "two_tower", kind=TWO_TOWER_KIND)
     catalogue = None if dataset is None else dataset.catalogue
     categories = None if catalogue is None else categories_of(catalogue, category)
+    content = None
+    if embeddings is not None:
+        content = ItemEmbeddings.load(embeddings, num_items=len(loaded.codes)).vectors
     found = inspect_ids(
         loaded,
         catalogue=catalogue,
         categories=categories,
-        content=None if embeddings is None else ItemEmbeddings.load(embeddings).vectors,
+        content=content,
         train=None if dataset is None else _training(ids, dataset),
         collaborative=None if two_tower is None else read_item_vectors(two_tower),
     )

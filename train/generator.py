@@ -104,7 +104,7 @@ def train(
         histories,
         ids.codes,
         ids.codebook_sizes,
-        ItemEmbeddings.load(run / "embeddings").vectors,
+        ItemEmbeddings.load(run / "embeddings", num_items=len(ids.codes)).vectors,
         settings,
         judge=None if refit else partial(judge, task=task),
         work_dir=work_dir,

@@ -61,7 +61,7 @@ def train(
     parts = split_histories(dataset.histories, split)
     ranker = train_ranker(
         dataset.histories if refit else parts.train,
-        ItemEmbeddings.load(run / "embeddings").vectors,
+        ItemEmbeddings.load(run / "embeddings", num_items=dataset.num_items).vectors,
         dataset.catalogue,
         TwoTower.load(home / "two_tower"),
         ranker_config,

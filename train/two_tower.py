@@ -64,7 +64,7 @@ def train_two_tower(
     parts = split_histories(dataset.histories, split)
     two_tower = fit_two_tower(
         dataset.histories if refit else parts.train,
-        ItemEmbeddings.load(run / "embeddings").vectors,
+        ItemEmbeddings.load(run / "embeddings", num_items=dataset.num_items).vectors,
         model,
         validation=None if refit else parts.validation.sample(VALIDATION_QUESTIONS, seed),
         mask_seen=dataset.repeats is Repeats.MASK,

@@ -64,15 +64,19 @@ class ItemEmbeddings:
                 np.save(folder / CONFIDENCE_FILE, self.confidence, allow_pickle=False)
 
     @classmethod
-    def load(cls, path: Path | str) -> ItemEmbeddings:
+    def load(cls, path: Path | str, *, num_items: int | None = None) -> ItemEmbeddings:
         """Reads an artefact of kind `embeddings` after verifying it.
 
+        Args:
+            path: where it stands.
+            num_items: of the catalogue that it shall describe; None takes any.
+
         Raises:
-            ArtifactError: it is missing, altered, or not embeddings.
+            ArtifactError: it is missing, altered, not embeddings, or of another number of items.
         """
         artifact = artifacts.read(path, kind=EMBEDDINGS_KIND)
-        any_size = ("float32", (None, None))
-        vectors = read_array(artifact.file(VECTORS_FILE), any_size, mapped=True)
+        size = ("float32", (num_items, None))
+        vectors = read_array(artifact.file(VECTORS_FILE), size, mapped=True)
         vectors.flags.writeable = False  # what was verified is shared by whoever loads it
         confidence = None
         if (artifact.path / CONFIDENCE_FILE).is_file():

@@ -43,3 +43,11 @@ def test_another_shape_or_dtype_is_refused() -> None:
         ItemEmbeddings(vectors=VECTORS[:0], model="m")
     with pytest.raises(InputError, match="float32"):
         ItemEmbeddings(vectors=VECTORS.astype(np.float64), model="m")
+
+
+def test_another_number_of_items_than_the_catalogue_has_is_refused(tmp_path: Path) -> None:
+    vectors = np.ones((3, 2), dtype=np.float32)
+    ItemEmbeddings(vectors=vectors, model="m").save(tmp_path / "e")
+    assert len(ItemEmbeddings.load(tmp_path / "e", num_items=3).vectors) == 3
+    with pytest.raises(ArtifactError, match=r"vectors\.npy"):
+        ItemEmbeddings.load(tmp_path / "e", num_items=4)

@@ -285,16 +285,20 @@ def test_a_missing_file_and_a_wrong_ending_are_refused(
 
 
 def test_a_method_that_fails_is_not_replaced_by_another_in_a_file(
-    recommender: Recommender, source: MortalSource, file: Path, tmp_path: Path
+    recommender: Recommender,
+    source: MortalSource,
+    file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fail(*_: object) -> Recommendations:
         raise RuntimeError("out of order")
 
     out = tmp_path / "lists.parquet"
-    answer, source.recommend = source.recommend, fail  # type: ignore[method-assign]
+    monkeypatch.setattr(source, "recommend", fail)
     with pytest.raises(RuntimeError, match="out of order"):
         recommend_file(recommender, file, out)
     assert not out.exists()
-    source.recommend = answer  # type: ignore[method-assign]
+    monkeypatch.undo()
     recommend_file(recommender, file, out)
     assert set(pl.read_parquet(out)["served_by"]) == {"combined"}

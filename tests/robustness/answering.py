@@ -32,7 +32,9 @@ OUTCOMES = ("answered", "refused", "untyped")
 def answers(run: Path) -> list[list[object]]:
     """Its codes, the shape of its embeddings, and what every method answers, scores rounded."""
     ids = SemanticIdStore.open(run / "semantic_ids")
-    others = [ids.codes.tolist(), list(ItemEmbeddings.load(run / "embeddings").vectors.shape)]
+    num_items = len(ids.ids.codes)
+    embeddings = ItemEmbeddings.load(run / "embeddings", num_items=num_items)
+    others = [ids.codes.tolist(), list(embeddings.vectors.shape)]
     recommender = Recommender.load(run, warm_up=False)
     return others + [
         [method, item.item_id, item.title, round(item.score, 3)]
